@@ -1,0 +1,252 @@
+"""Every setting of Lectern: declared once, read once, all mistakes reported together.
+
+A value comes from the first of: the environment variable, ``config/<environment>.yaml``, the
+default below. Secrets (marked so) come from the environment alone: on Google Cloud as references
+to Secret Manager versions. This module is the only one that reads the environment, and the
+handbook's configuration reference is generated from these declarations.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from shared.declarations import Declaration, between, did_you_mean, origins, parse, read_file, setting, url
+from shared.errors import SettingsError
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIG_FOLDER = ROOT / "config"
+PLATFORM_SECTIONS = ("platform", "secrets")
+"""Sections of the config files that Terraform and releases read and the code does not."""
+
+_SERVICES = "Services"
+_MODELS = "Language models"
+_CHAT = "Chat"
+_CALLERS = "Internal callers"
+_GENERAL = "General"
+_ALERTS = "Alerts"
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings, checked. See :func:`load`."""
+
+    environment: str = setting(
+        "development",
+        "Which file of `config/` is read.",
+        section=_GENERAL,
+        env="LECTERN_ENV",
+        choices=("development", "staging", "production"),
+    )
+    debug: bool = setting(False, "Adds details for developers to logs, never to answers.", section=_GENERAL)
+    log_level: str = setting("INFO", "Least severity that is logged.", section=_GENERAL, choices=_LOG_LEVELS)
+    home: str = setting(
+        ".lectern", "Folder of the embedded stack's data.", section=_GENERAL, env="LECTERN_HOME"
+    )
+    monitoring_enabled: bool = setting(True, "Whether `/metrics` is served.", section=_GENERAL)
+
+    database_url: str = setting(
+        "",
+        "Postgres (Neon) address: `postgresql://user:password@host/database?sslmode=require`.",
+        section=_SERVICES,
+        env="DATABASE_URL",
+        secret=True,
+        check=url("postgres", "postgresql"),
+    )
+    database_pool_size: int = setting(
+        4, "Most connections that one instance opens.", section=_SERVICES, check=between(1, 100)
+    )
+    qdrant_url: str = setting(
+        "", "Qdrant's REST address.", section=_SERVICES, env="QDRANT_URL", check=url("http", "https")
+    )
+    qdrant_api_key: str = setting(
+        "", "Qdrant's API key.", section=_SERVICES, env="QDRANT_API_KEY", secret=True
+    )
+    qdrant_alias: str = setting("lectern-live", "Alias of the live generation.", section=_SERVICES)
+    qdrant_replication_factor: int = setting(
+        1, "Copies of each shard of a new collection.", section=_SERVICES, check=between(1, 8)
+    )
+    qdrant_read_consistency: str = setting(
+        "",
+        "Replicas that must agree on a read; empty leaves it to Qdrant.",
+        section=_SERVICES,
+        choices=("", "majority", "quorum", "all"),
+    )
+    storage_bucket: str = setting(
+        "",
+        "Bucket of lifeboats, spool and recovery points: `gs://name`, or `file:///folder` on one machine.",
+        section=_SERVICES,
+        env="STORAGE_BUCKET",
+        check=url("gs", "file"),
+    )
+    storage_endpoint: str = setting(
+        "",
+        "Address of a Cloud Storage stand-in; empty for the real one.",
+        section=_SERVICES,
+        check=url("http", "https"),
+    )
+
+    embedder: str = setting(
+        "auto",
+        "Who makes vectors. `auto`: Gemini when a key is set, else the local model, else none.",
+        section=_MODELS,
+        choices=("auto", "gemini", "local", "none"),
+    )
+    embedding_model_folder: str = setting(
+        "", "A folder with `model.onnx` and `tokenizer.json` instead of the packaged MiniLM.", section=_MODELS
+    )
+    generator: str = setting(
+        "auto",
+        "Who writes answers. `auto`: Gemini when a key is set, else the passages themselves.",
+        section=_MODELS,
+        choices=("auto", "gemini", "none"),
+    )
+    gemini_api_key: str = setting("", "Gemini's API key.", section=_MODELS, env="GEMINI_API_KEY", secret=True)
+    gemini_client: str = setting(
+        "rest",
+        "How Gemini is called; `generativeai` uses Google's (retired) Python package.",
+        section=_MODELS,
+        env="GEMINI_CLIENT",
+        choices=("rest", "generativeai"),
+    )
+    gemini_base_url: str = setting(
+        "https://generativelanguage.googleapis.com",
+        "Address of the Gemini API.",
+        section=_MODELS,
+        check=url("http", "https"),
+    )
+    gemini_model: str = setting("gemini-3.5-flash-lite", "Model that writes answers.", section=_MODELS)
+    gemini_input_usd_per_million: float = setting(
+        0.30, "Price of a million input tokens.", section=_MODELS, check=between(0, 1000)
+    )
+    gemini_output_usd_per_million: float = setting(
+        2.50, "Price of a million output tokens.", section=_MODELS, check=between(0, 1000)
+    )
+    gemini_embedding_model: str = setting(
+        "gemini-embedding-001", "Model that makes vectors.", section=_MODELS
+    )
+    gemini_embedding_dimensions: int = setting(
+        768, "Length of a vector.", section=_MODELS, check=between(128, 3072)
+    )
+    gemini_embedding_usd_per_million: float = setting(
+        0.15, "Price of a million embedded tokens.", section=_MODELS, check=between(0, 1000)
+    )
+
+    request_deadline_seconds: float = setting(
+        20.0, "Longest time a question may take.", section=_CHAT, check=between(1, 300)
+    )
+    max_content_length: int = setting(
+        5_242_880, "Largest request body in bytes.", section=_CHAT, check=between(1024, 33_554_432)
+    )
+    question_max_characters: int = setting(
+        2000, "Longest question.", section=_CHAT, check=between(10, 20_000)
+    )
+    rate_limit_requests: int = setting(
+        60, "Questions a minute that one visitor may ask.", section=_CHAT, check=between(1, 100_000)
+    )
+    allowed_origins: tuple[str, ...] = setting(
+        (), "Sites whose pages may call chat from a browser.", section=_CHAT, check=origins
+    )
+
+    caller_mode: str = setting(
+        "platform",
+        "Who checks internal callers: Cloud Run's IAM (`platform`) or the code itself (`verify`).",
+        section=_CALLERS,
+        choices=("platform", "verify"),
+    )
+    caller_audience: str = setting(
+        "", "Audience that an internal caller's token must name.", section=_CALLERS
+    )
+    caller_emails: tuple[str, ...] = setting(
+        (), "Service accounts that may call ingestion, backups and the drill.", section=_CALLERS
+    )
+
+    alert_error_rate: float = setting(
+        0.01,
+        "Share of failed requests that warns.",
+        section=_ALERTS,
+        key="alert_thresholds.error_rate",
+        check=between(0, 1),
+    )
+    alert_error_rate_critical: float = setting(
+        0.05,
+        "Share of failed requests that is critical.",
+        section=_ALERTS,
+        key="alert_thresholds.error_rate_critical",
+        check=between(0, 1),
+    )
+    alert_latency_p95_seconds: float = setting(
+        2.0,
+        "95th percentile of time to the first token that warns.",
+        section=_ALERTS,
+        key="alert_thresholds.latency_p95",
+        check=between(0, 300),
+    )
+
+
+def declarations() -> list[Declaration]:
+    """Every setting, in the order of the class."""
+    found = []
+    for item in fields(Settings):
+        facts = dict(item.metadata)
+        default = item.default if item.default is not MISSING else None
+        facts["env"] = facts["env"] or f"LECTERN_{item.name.upper()}"
+        facts["key"] = "" if facts["secret"] else facts["key"] or item.name
+        found.append(Declaration(name=item.name, kind=type(default), default=default, **facts))
+    return found
+
+
+def load(
+    environ: Mapping[str, str] | None = None,
+    *,
+    folder: Path = CONFIG_FOLDER,
+    require: Sequence[str] = (),
+    **overrides: Any,
+) -> Settings:
+    """Read the settings.
+
+    ``environ`` stands in for the process environment; ``require`` names settings that must not be
+    empty for the caller's purpose; ``overrides`` (of the command line) win over everything.
+    Raises :class:`SettingsError` with a line for each mistake.
+    """
+    environ = os.environ if environ is None else environ
+    problems: list[str] = []
+    name = environ.get("LECTERN_ENV", "") or "development"
+    from_file = (
+        read_file(folder / f"{name}.yaml", problems, without=PLATFORM_SECTIONS) if name.isidentifier() else {}
+    )
+    values: dict[str, Any] = {}
+    for item in declarations():
+        if item.name in overrides:
+            values[item.name] = overrides[item.name]
+        elif environ.get(item.env):
+            values[item.name] = parse(item, environ[item.env], item.env, problems)
+        elif item.key and item.key in from_file:
+            values[item.name] = parse(item, from_file[item.key], f"{name}.yaml: {item.key}", problems)
+        if item.name in require and not values.get(item.name, item.default):
+            problems.append(f"{item.env} is missing: {item.help}")
+    problems += _unknown(environ, from_file, name)
+    if problems:
+        raise SettingsError(problems)
+    return Settings(**values)
+
+
+def _unknown(environ: Mapping[str, str], from_file: Mapping[str, Any], name: str) -> list[str]:
+    known_env = [item.env for item in declarations()]
+    known_keys = [item.key for item in declarations() if item.key]
+    secrets = {item.name: item.env for item in declarations() if item.secret}
+    lines = [
+        f"{variable} is not a setting{did_you_mean(variable, known_env)}"
+        for variable in sorted(environ)
+        if variable.startswith("LECTERN_") and variable not in known_env
+    ]
+    for key in sorted(from_file):
+        if key in secrets:
+            lines.append(f"{name}.yaml: {key} is a secret: set {secrets[key]} in the environment instead")
+        elif key not in known_keys:
+            lines.append(f"{name}.yaml: {key} is not a setting{did_you_mean(key, known_keys)}")
+    return lines
