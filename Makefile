@@ -1,0 +1,42 @@
+# The two commands of a newcomer are `make run` and `make test`; `make help` lists the others.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run setup test test-all check lock bench clean
+
+help: ## list the commands
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make the virtual environment
+
+$(READY): requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
+	  { echo "Lectern needs Python 3.11, 3.12 or 3.13; '$(PYTHON)' is another. Try: make PYTHON=python3.11 run" >&2; exit 1; }
+	@echo "Setting up $(VENV) (once; about a minute) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@# The lock file is complete, so --no-deps: pip checks the hashes and resolves nothing.
+	@$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-dev.txt
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: $(READY) ## set up, ingest the sample handbook, serve everything at a printed address
+	@# The process dies with make, also when make is killed outright.
+	@LECTERN_DIE_WITH_PARENT=true exec $(BIN)/lectern run $(ARGS)
+
+test: $(READY) ## the tests that need nothing but Python
+	@$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+
+check: $(READY) ## format, lint, types
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && $(BIN)/mypy --no-error-summary && echo "check: format, lint and types are clean"
+
+lock: $(READY) ## compile requirements*.txt from requirements*.in, with hashes
+	@$(BIN)/uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 requirements.in -o requirements.txt
+	@$(BIN)/uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 requirements-dev.in -c requirements.txt -o requirements-dev.txt
+	@for version in 3.12 3.13; do $(BIN)/uv pip compile --quiet --no-header --python-version $$version requirements-dev.in -c requirements-dev.txt >/dev/null && echo "lock: resolves for Python $$version" || exit 1; done
+
+clean: ## remove the virtual environment and the embedded stack's data
+	@rm -rf $(VENV) .lectern build *.egg-info
