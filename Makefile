@@ -33,10 +33,14 @@ test: $(READY) ## the tests that need nothing but Python
 check: $(READY) ## format, lint, types
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && $(BIN)/mypy --no-error-summary && echo "check: format, lint and types are clean"
 
-lock: $(READY) ## compile requirements*.txt from requirements*.in, with hashes
+lock: $(BIN)/uv ## compile requirements*.txt from requirements*.in, with hashes
 	@$(BIN)/uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 requirements.in -o requirements.txt
 	@$(BIN)/uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 requirements-dev.in -c requirements.txt -o requirements-dev.txt
 	@for version in 3.12 3.13; do $(BIN)/uv pip compile --quiet --no-header --python-version $$version requirements-dev.in -c requirements-dev.txt >/dev/null && echo "lock: resolves for Python $$version" || exit 1; done
+
+$(BIN)/uv:
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet uv
 
 clean: ## remove the virtual environment and the embedded stack's data
 	@rm -rf $(VENV) .lectern build *.egg-info
