@@ -1,0 +1,1 @@
+"""Qdrant: ``search`` for questions (httpx alone), ``admin`` for ingestion and recovery (qdrant-client)."""
