@@ -1,0 +1,236 @@
+"""Takes out of Markdown what only the MDX compiler understands, and keeps what the reader would see.
+
+Listings and inline code are left alone. Content between tags stays (tabs, details, columns), the label
+of a tab and the title of an admonition become lines of their own. Line breaks are kept where a removed
+thing stood alone, so that the Markdown around it keeps its meaning.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_FENCE = re.compile(r"^[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)*(`{3,}|~{3,})(.*)$")
+_ESM = re.compile(
+    r"""^(?:import\s*(?:['"{]|[\w$*][\w$*{},\s]*\sfrom\s*['"])"""
+    r"""|export\s+(?:default\b|const\b|let\b|var\b|function\b|async\s+function\b|class\b|\{|\*))"""
+)
+_ADMONITION = re.compile(
+    r"^(?P<indent>[ \t>]*):::+(?P<kind>[A-Za-z][\w-]*)?(?:\[(?P<label>.*)\]|[ \t]+(?P<title>[^{]*?))?"
+    r"[ \t]*(?:\{[^}]*\})?[ \t]*$"
+)
+_HEADING_ID = re.compile(r"^(\s*#{1,6}\s.*?)\{/\*\s*#([\w-]+)\s*\*/\}\s*$")
+_LABEL = re.compile(r"""\blabel\s*=\s*(?:"([^"]*)"|'([^']*)'|\{\s*["'`]([^"'`]*)["'`]\s*\})""")
+_LITERAL = re.compile(r"""^\{\s*(?:'([^'\n]*)'|"([^"\n]*)"|`([^`$\n]*)`)\s*\}""")
+_OPENING = re.compile(r"</?([A-Za-z][\w.:-]*)?(?=[\s/>])")
+_ELEMENTS = (
+    "a abbr address article aside audio b bdi bdo blockquote br button caption center cite code col colgroup "
+    "dd del details dfn div dl dt em figcaption figure font footer form h1 h2 h3 h4 h5 h6 header hr i iframe "
+    "img input ins kbd label li main mark nav ol option p picture pre q rp rt ruby s samp script section "
+    "select small source span strike strong style sub summary sup svg table tbody td template textarea tfoot "
+    "th thead time tr track u ul var video path wbr g circle rect object embed canvas"
+)
+_HTML = frozenset(_ELEMENTS.split())
+_LONGEST_TAG = 20_000
+_LONGEST_MODULE = 400
+
+
+def strip_mdx(source: str) -> str:
+    """The Markdown of an MDX text."""
+    pieces: list[str] = []
+    for is_code, part in _split_listings(_without_comments(source)):
+        pieces.append(part if is_code else _strip_tags(_strip_lines(part)))
+    return "".join(pieces)
+
+
+def _without_comments(source: str) -> str:
+    """Comments go first, because they may hold fences; those inside of listings stay."""
+    pieces: list[str] = []
+    for is_code, part in _split_listings(source):
+        text = part
+        if not is_code:
+            text = "".join(_HEADING_ID.sub(r"\1{#\2}", line) for line in text.splitlines(keepends=True))
+            text = _cut(_cut(text, "<!--", "-->"), "{/*", "*/}")
+        pieces.append(text)
+    return "".join(pieces)
+
+
+def _cut(text: str, opening: str, closing: str) -> str:
+    """Remove what stands between the two, both included; an opening that is never closed stays."""
+    pieces: list[str] = []
+    at = 0
+    while (start := text.find(opening, at)) >= 0:
+        end = text.find(closing, start + len(opening))
+        if end < 0:
+            break
+        pieces.append(text[at:start])
+        at = end + len(closing)
+    return "".join([*pieces, text[at:]])
+
+
+def _split_listings(source: str) -> Iterator[tuple[bool, str]]:
+    """Parts of the text in order, each with whether it is a fenced listing."""
+    part: list[str] = []
+    fence = ""
+    for line in source.splitlines(keepends=True):
+        mark = _FENCE.match(line.rstrip("\r\n"))
+        if fence:
+            part.append(line)
+            if mark and mark[1].startswith(fence) and not mark[2].strip():
+                yield True, "".join(part)
+                part, fence = [], ""
+        elif mark and not (mark[1][0] == "`" and "`" in mark[2]):
+            yield False, "".join(part)
+            part, fence = [line], mark[1]
+        else:
+            part.append(line)
+    yield bool(fence), "".join(part)
+
+
+def _strip_lines(text: str) -> str:
+    """Without import and export statements; admonition marks turned into their titles."""
+    kept: list[str] = []
+    lines = text.splitlines(keepends=True)
+    at = 0
+    while at < len(lines):
+        if _ESM.match(lines[at]):
+            at = _end_of_module(lines, at)
+            kept.append("\n")
+            continue
+        mark = _ADMONITION.match(lines[at].rstrip("\r\n"))
+        kept.append(_admonition(mark) if mark else lines[at])
+        at += 1
+    return "".join(kept)
+
+
+def _end_of_module(lines: list[str], start: int) -> int:
+    """Index after the statement: the first line that leaves no bracket open."""
+    depth = 0
+    for at in range(start, min(len(lines), start + _LONGEST_MODULE)):
+        line = lines[at]
+        depth += sum(line.count(char) for char in "{([") - sum(line.count(char) for char in "})]")
+        ends_open = line.rstrip().endswith(("=", "=>", ",", "from"))
+        if depth <= 0 and not ends_open:
+            return at + 1
+    return start + 1
+
+
+def _admonition(mark: re.Match[str]) -> str:
+    indent = mark["indent"]
+    title = (mark["label"] or mark["title"] or "").strip()
+    return f"\n{indent}**{title}**\n\n" if title and mark["kind"] else f"{indent.rstrip()}\n"
+
+
+def _strip_tags(text: str) -> str:
+    """Without tags of HTML elements and components, and without expressions that stand as a block."""
+    pieces: list[str] = []
+    at = 0
+    while at < len(text):
+        step = _next_mark(text, at)
+        pieces.append(text[at:step])
+        if step >= len(text):
+            break
+        kept, at = _replace(text, step)
+        pieces.append(kept)
+    return "".join(pieces)
+
+
+def _next_mark(text: str, at: int) -> int:
+    places = (text.find(char, at) for char in "<{`\\")
+    return min((place for place in places if place >= 0), default=len(text))
+
+
+def _replace(text: str, at: int) -> tuple[str, int]:
+    """What stands for the mark at ``at``, and where to go on."""
+    char = text[at]
+    if char == "\\":
+        return text[at : at + 2], at + 2
+    if char == "`":
+        return _code_span(text, at)
+    if char == "{":
+        return _expression(text, at)
+    return _tag(text, at)
+
+
+def _code_span(text: str, at: int) -> tuple[str, int]:
+    run = re.compile(r"`+").match(text, at)
+    ticks = run[0] if run else "`"
+    after = at + len(ticks)
+    paragraph = text.find("\n\n", after)
+    end = re.compile(rf"(?<!`){ticks}(?!`)").search(text, after, paragraph if paragraph >= 0 else len(text))
+    stop = end.end() if end else after
+    return text[at:stop], stop
+
+
+def _expression(text: str, at: int) -> tuple[str, int]:
+    literal = _LITERAL.match(text[at : at + 2_000])
+    if literal:
+        return next(group for group in literal.groups() if group is not None), at + literal.end()
+    start = text.rfind("\n", 0, at) + 1
+    end = _balanced(text, at)
+    if end and not text[start:at].strip() and not text[end:].split("\n", 1)[0].strip():
+        return "", end
+    return "{", at + 1
+
+
+def _tag(text: str, at: int) -> tuple[str, int]:
+    """A tag goes; one that is no element, no component, or never ends is text."""
+    opening = _OPENING.match(text, at)
+    if not opening and text.startswith(("<>", "</>"), at):
+        return "", text.index(">", at) + 1
+    if not opening or not _is_element(opening[1] or "", text[at - 1 : at]):
+        return "<", at + 1
+    end = _end_of_tag(text, opening.end())
+    if not end:
+        return "<", at + 1
+    return _visible(text, at, end), end
+
+
+def _is_element(name: str, before: str) -> bool:
+    """``Map<String>`` is a type, ``<String>`` at the start of a word may be a component."""
+    return name.lower() in _HTML or (name[:1].isupper() and not (before.isalnum() or before == "_"))
+
+
+def _visible(text: str, at: int, end: int) -> str:
+    """The label of a tab on a line of its own; a break for ``br``; else nothing."""
+    label = _LABEL.search(text, at, end)
+    if label and text.startswith("<TabItem", at):
+        words = next(group for group in label.groups() if group is not None)
+        indent = re.compile(r"[ \t>]*").match(text, text.rfind("\n", 0, at) + 1)
+        lead = indent[0] if indent else ""
+        return f"\n\n{lead}{words}\n\n{lead}"
+    return " " if text[at : at + 3].lower() in ("<br", "<td", "<th") else ""
+
+
+def _end_of_tag(text: str, at: int) -> int:
+    """Index after the ``>`` that ends the tag, past quoted and braced attribute values; 0 if none."""
+    limit = min(len(text), at + _LONGEST_TAG)
+    while at < limit:
+        char = text[at]
+        if char == ">":
+            return at + 1
+        if char in "\"'":
+            close = text.find(char, at + 1, limit)
+            if close < 0:
+                return 0
+            at = close
+        elif char == "{":
+            end = _balanced(text, at)
+            if not end:
+                return 0
+            at = end - 1
+        at += 1
+    return 0
+
+
+def _balanced(text: str, at: int) -> int:
+    """Index after the brace that closes the one at ``at``; 0 when none does within reach."""
+    depth = 0
+    for place in range(at, min(len(text), at + _LONGEST_TAG)):
+        if text[place] == "{":
+            depth += 1
+        elif text[place] == "}":
+            depth -= 1
+            if depth == 0:
+                return place + 1
+    return 0
