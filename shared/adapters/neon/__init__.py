@@ -1,0 +1,1 @@
+"""Postgres: Neon in production, the embedded server on one machine, through the same code."""

@@ -1,0 +1,130 @@
+"""The ledger of :mod:`shared.ports` in Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from shared.adapters.neon.faults import SERVICE
+from shared.adapters.neon.lease import BEAT_SECONDS, Lease
+from shared.adapters.neon.pool import Pool, Transaction
+from shared.errors import Missing
+from shared.ports import Generation, PageRecord
+from shared.resilience.deadline import Deadline
+
+_START = """
+INSERT INTO generations (id, fingerprint, source, status, pages, chunks)
+VALUES (:id, :fingerprint, :source, 'building', :pages, :chunks)
+ON CONFLICT (id) DO UPDATE SET
+    status = 'building', fingerprint = excluded.fingerprint, source = excluded.source
+WHERE generations.status = 'retired'
+"""
+_RETIRE = "UPDATE generations SET status = 'retired' WHERE status = 'live' AND id <> :id"
+_FINISH = """
+UPDATE generations SET status = 'live', pages = :pages, chunks = :chunks, finished_at = clock_timestamp()
+WHERE id = :id RETURNING id
+"""
+_SAVE_PAGES = """
+INSERT INTO pages (generation_id, url, title, content_hash, chunks)
+SELECT :id, * FROM unnest(
+    CAST(:urls AS text[]), CAST(:titles AS text[]), CAST(:hashes AS text[]), CAST(:chunks AS integer[])
+)
+ON CONFLICT (generation_id, url) DO UPDATE SET
+    title = excluded.title, content_hash = excluded.content_hash, chunks = excluded.chunks
+"""
+
+
+class NeonLedger:
+    """See :class:`shared.ports.Ledger`.
+
+    While this object holds the lease, each write first makes sure that it still does, so a run that
+    was cut off for longer than the lease lasts cannot write over the run that took its place.
+    """
+
+    def __init__(self, pool: Pool, *, beat_seconds: float = BEAT_SECONDS) -> None:
+        self._pool = pool
+        self._beat_seconds = beat_seconds
+        self._lease: Lease | None = None
+
+    @contextmanager
+    def lease(self, deadline: Deadline) -> Iterator[None]:
+        lease = Lease(self._pool, self._beat_seconds)
+        lease.take(deadline)
+        self._lease = lease
+        try:
+            yield
+        finally:
+            self._lease = None
+            lease.release()
+
+    def generations(self, deadline: Deadline) -> list[Generation]:
+        rows = self._pool.statement(
+            "SELECT id, fingerprint, source, status, pages, chunks FROM generations ORDER BY seq DESC",
+            {},
+            deadline,
+            "read the generations",
+        )
+        return [Generation(*row) for row in rows]
+
+    def start_generation(self, generation: Generation, deadline: Deadline) -> None:
+        with self._write(deadline, f"start generation {generation.id}") as transaction:
+            transaction.query(
+                _START,
+                id=generation.id,
+                fingerprint=generation.fingerprint,
+                source=generation.source,
+                pages=generation.pages,
+                chunks=generation.chunks,
+            )
+
+    def finish_generation(self, generation_id: str, pages: int, chunks: int, deadline: Deadline) -> None:
+        operation = f"finish generation {generation_id}"
+        with self._write(deadline, operation) as transaction:
+            transaction.query(_RETIRE, id=generation_id)
+            if not transaction.query(_FINISH, id=generation_id, pages=pages, chunks=chunks):
+                raise Missing(SERVICE, operation, "it was never started")
+
+    def forget_generation(self, generation_id: str, deadline: Deadline) -> None:
+        with self._write(deadline, f"forget generation {generation_id}") as transaction:
+            transaction.query("DELETE FROM generations WHERE id = :id", id=generation_id)
+
+    def pages(self, generation_id: str, deadline: Deadline) -> dict[str, PageRecord]:
+        rows = self._pool.statement(
+            "SELECT url, title, content_hash, chunks FROM pages WHERE generation_id = :id ORDER BY url",
+            {"id": generation_id},
+            deadline,
+            "read the pages",
+        )
+        return {row[0]: PageRecord(*row) for row in rows}
+
+    def save_pages(self, generation_id: str, pages: Sequence[PageRecord], deadline: Deadline) -> None:
+        latest = list({page.url: page for page in pages}.values())
+        if not latest:
+            return
+        with self._write(deadline, f"save pages of generation {generation_id}") as transaction:
+            transaction.query(_SAVE_PAGES, id=generation_id, **_columns(latest))
+
+    def remove_pages(self, generation_id: str, urls: Sequence[str], deadline: Deadline) -> None:
+        with self._write(deadline, f"remove pages of generation {generation_id}") as transaction:
+            transaction.query(
+                "DELETE FROM pages WHERE generation_id = :id AND url = ANY(CAST(:urls AS text[]))",
+                id=generation_id,
+                urls=list(urls),
+            )
+
+    @contextmanager
+    def _write(self, deadline: Deadline, operation: str) -> Iterator[Transaction]:
+        with self._pool.transaction(deadline, operation) as transaction:
+            if self._lease:
+                self._lease.check(transaction)
+            yield transaction
+
+
+def _columns(pages: Sequence[PageRecord]) -> dict[str, list[Any]]:
+    return {
+        "urls": [page.url for page in pages],
+        "titles": [page.title for page in pages],
+        "hashes": [page.content_hash for page in pages],
+        "chunks": [page.chunks for page in pages],
+    }
