@@ -2,3 +2,7 @@
 
 ``engine`` keeps collections and aliases on disk, ``rest`` maps requests to it, ``server`` listens.
 """
+
+from shared.embedded.qdrant.server import EmbeddedQdrant
+
+__all__ = ["EmbeddedQdrant"]
