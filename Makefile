@@ -25,7 +25,7 @@ $(READY): requirements-dev.txt pyproject.toml
 
 run: $(READY) ## set up, ingest the sample handbook, serve everything at a printed address
 	@# The process dies with make, also when make is killed outright.
-	@LECTERN_DIE_WITH_PARENT=true exec $(BIN)/lectern run $(ARGS)
+	@exec $(BIN)/lectern run --die-with-parent $(ARGS)
 
 test: $(READY) ## the tests that need nothing but Python
 	@$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)

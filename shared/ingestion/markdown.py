@@ -15,7 +15,7 @@ from shared.ingestion.outline import Outline, tidy, tidy_lines
 from shared.ingestion.slug import Slugger
 from shared.retrieval.chunks import Block, Page
 
-_EXPLICIT_ID = re.compile(r"\s*\{#([\w-]+)\}\s*$")
+EXPLICIT_ID = re.compile(r"\s*\{#([\w-]+)\}\s*$")
 _LISTS = ("bullet_list", "ordered_list")
 
 
@@ -35,7 +35,7 @@ def read_markdown(
     """
     head, body = split_front_matter(text, source or url)
     reader = _Reader()
-    reader.read(SyntaxTreeNode(_parser().parse(strip_mdx(body.replace("\r\n", "\n")))).children)
+    reader.read(SyntaxTreeNode(parser().parse(strip_mdx(body.replace("\r\n", "\n")))).children)
     return Page(
         url=url,
         title=tidy(text_of(head, "title")) or reader.outline.title or fallback_title or url,
@@ -48,7 +48,7 @@ def read_markdown(
 
 
 @lru_cache(maxsize=1)
-def _parser() -> MarkdownIt:
+def parser() -> MarkdownIt:
     """CommonMark with tables. Indented listings are off, as in MDX; tags were taken out before."""
     rules = MarkdownIt("commonmark", {"html": False})
     return rules.enable(["table", "strikethrough"]).disable(["code"])
@@ -83,7 +83,7 @@ class _Reader:
 
     def _heading(self, node: SyntaxTreeNode) -> None:
         text = _inline(node).replace("\n", " ")
-        explicit = _EXPLICIT_ID.search(text)
+        explicit = EXPLICIT_ID.search(text)
         text = text[: explicit.start()] if explicit else text
         plain = text.replace("`", "")
         self.outline.heading(int(node.tag[1]), plain, explicit[1] if explicit else self._slugs.slug(plain))

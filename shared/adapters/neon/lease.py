@@ -98,3 +98,10 @@ class Lease:
                 )
             except DependencyError:
                 continue  # the next beat is soon, and every write checks that the lease is still ours
+
+
+def end_leases(pool: Pool, deadline: Deadline) -> None:
+    """Free every lease: for a database that was started for this process alone, so that whoever holds
+    one is dead.
+    """
+    pool.statement("DELETE FROM leases", {}, deadline, "free the leases")

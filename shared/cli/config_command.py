@@ -1,0 +1,45 @@
+"""``lectern config``"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import click
+from rich.table import Table
+
+from shared import settings
+from shared.cli.console import command_errors, emit_json, json_option, out
+
+_HIDDEN = "(set)"
+
+
+@click.command("config")
+@click.option("--reference", is_flag=True, help="Print the handbook's configuration reference instead.")
+@json_option
+@command_errors
+def command(*, reference: bool, as_json: bool) -> None:
+    """Show the settings in force; secrets are shown only as set or not."""
+    if reference:
+        from shared.cli.reference import reference as text
+
+        click.echo(text(), nl=False)
+        return
+    loaded = settings.load()
+    secrets = {item.name for item in settings.declarations() if item.secret}
+    values = {
+        item.name: (_HIDDEN if getattr(loaded, item.name) else "") if item.name in secrets
+        else getattr(loaded, item.name)
+        for item in fields(loaded)
+    }
+    if as_json:
+        emit_json(values)
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("setting")
+    table.add_column("value", overflow="fold")
+    table.add_column("variable", style="dim")
+    for item in settings.declarations():
+        value = values[item.name]
+        shown = ", ".join(value) if isinstance(value, tuple) else str(value)
+        table.add_row(item.name, shown, item.env)
+    out.print(table)

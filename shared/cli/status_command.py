@@ -1,0 +1,71 @@
+"""``lectern status``"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from shared import settings
+from shared.cli.console import command_errors, emit_json, json_option, out, say
+from shared.errors import StackError
+from shared.settings import Settings
+
+_COLOURS = {"healthy": "green", "degraded": "yellow", "unhealthy": "red"}
+
+
+@click.command("status")
+@json_option
+@command_errors
+def command(*, as_json: bool) -> None:
+    """Show what is indexed and whether every part answers.
+
+    Exit code 1 when nothing works.
+    """
+    from shared.wiring import health, ingest
+    from shared.wiring.stack import running, services
+
+    loaded = settings.load()
+    _refuse_to_make_a_stack(loaded)
+    with services(loaded, say) as ready:
+        found = health.examined(ready.settings)
+        live = ingest.live_generation(ready.settings)
+    page = getattr(running(Path(loaded.home)), "page", "")
+    facts = {"overall_status": found.overall_status, "page": page, "live": asdict(live) if live else None}
+    if as_json:
+        emit_json({**facts, "dependencies": {k: asdict(v) for k, v in found.dependencies.items()}})
+    else:
+        _show(found.dependencies, facts)
+    if found.overall_status == "unhealthy":
+        raise SystemExit(1)
+
+
+def _refuse_to_make_a_stack(loaded: Settings) -> None:
+    from shared.wiring.stack import is_embedded
+
+    if is_embedded(loaded) and not Path(loaded.home).exists():
+        raise StackError(
+            f"There is no stack in {Path(loaded.home).absolute()} yet.",
+            hint="Start with `make run` (or `lectern run`).",
+        )
+
+
+def _show(dependencies: dict[str, object], facts: dict[str, object]) -> None:
+    status = str(facts["overall_status"])
+    out.print(f"[{_COLOURS[status]}]{status}[/]" + (f"  page: {facts['page']}" if facts["page"] else ""))
+    live = facts["live"]
+    if isinstance(live, dict):
+        out.print(
+            f"live generation {live['id']}: {live['pages']} pages, {live['chunks']} passages from {live['source']}"
+        )
+    else:
+        out.print("nothing is indexed yet; start with `lectern ingest PATH`")
+    table = Table(box=None, pad_edge=False)
+    for column in ("part", "status", "ms", "detail"):
+        table.add_column(column, overflow="fold")
+    for name, one in dependencies.items():
+        facts_of = asdict(one)  # type: ignore[call-overload]
+        table.add_row(name, facts_of["status"], str(facts_of["latency_ms"]), facts_of["detail"])
+    out.print(table)

@@ -1,0 +1,59 @@
+"""Where the services are: those that the settings name, and an embedded one for each that they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from shared.embedded.stack import Addresses, EmbeddedStack, Progress, reset, running
+from shared.resilience.deadline import Deadline
+from shared.settings import Settings
+from shared.wiring import parts
+
+__all__ = ["Addresses", "Progress", "Services", "is_embedded", "reset", "running", "services"]
+
+SERVICES = ("database_url", "qdrant_url", "storage_bucket")
+MIGRATION_SECONDS = 60.0
+
+
+class Services:
+    """The settings with an address for every service; ``announce`` tells other commands where the local
+    page is, when the stack is our own.
+    """
+
+    def __init__(self, settings: Settings, announce: Callable[[str], None] = lambda _: None) -> None:
+        self.settings = settings
+        self.announce = announce
+
+
+def is_embedded(settings: Settings) -> bool:
+    """Whether any service is left to the embedded stack."""
+    return not all(getattr(settings, name) for name in SERVICES)
+
+
+@contextmanager
+def services(
+    settings: Settings, progress: Progress = lambda _: None, *, share: bool = True
+) -> Iterator[Services]:
+    """Services that answer, with the database's schema in place: of the settings, of a stack that runs
+    (unless ``share`` is off), or of one that is started for as long as the context lasts.
+    """
+    addresses = running(Path(settings.home)) if share and is_embedded(settings) else None
+    if not is_embedded(settings) or addresses:
+        ready = filled(settings, addresses) if addresses else settings
+        parts.prepare_database(ready, Deadline.after(MIGRATION_SECONDS))
+        yield Services(ready)
+        return
+    with EmbeddedStack(Path(settings.home), progress) as stack:
+        assert stack.addresses is not None
+        ready = filled(settings, stack.addresses)
+        parts.prepare_database(ready, Deadline.after(MIGRATION_SECONDS), ours_alone=True)
+        yield Services(ready, stack.announce)
+
+
+def filled(settings: Settings, addresses: Addresses) -> Settings:
+    """The settings with the stack's address for each service that they do not name."""
+    missing = {name: getattr(addresses, name) for name in SERVICES if not getattr(settings, name)}
+    return replace(settings, **missing)
