@@ -17,7 +17,10 @@ class ChunkSize:
     block: int = 2_000
 
 
-def chunk_page(page: Page, size: ChunkSize = ChunkSize()) -> tuple[Chunk, ...]:
+DEFAULT_SIZE = ChunkSize()
+
+
+def chunk_page(page: Page, size: ChunkSize = DEFAULT_SIZE) -> tuple[Chunk, ...]:
     """The passages of a page in reading order. Their ids follow from URL, heading and text alone; a
     passage that a section repeats word for word stands once.
     """

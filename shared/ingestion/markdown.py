@@ -23,6 +23,7 @@ def read_markdown(
     text: str,
     *,
     url: str,
+    title: str = "",
     fallback_title: str = "",
     source: str = "",
     version: str = "",
@@ -30,7 +31,8 @@ def read_markdown(
 ) -> Page:
     """The page of a text.
 
-    Its title is the front matter's, else the first heading of level 1, else ``fallback_title``.
+    Its title is ``title`` if given, else the front matter's, else that of the first heading of level 1,
+    else ``fallback_title``.
     Raises :class:`~shared.errors.SourceError` when the front matter cannot be read.
     """
     head, body = split_front_matter(text, source or url)
@@ -38,7 +40,7 @@ def read_markdown(
     reader.read(SyntaxTreeNode(parser().parse(strip_mdx(body.replace("\r\n", "\n")))).children)
     return Page(
         url=url,
-        title=tidy(text_of(head, "title")) or reader.outline.title or fallback_title or url,
+        title=title or tidy(text_of(head, "title")) or reader.outline.title or fallback_title or url,
         sections=reader.outline.sections(),
         version=version,
         locale=locale,

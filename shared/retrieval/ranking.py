@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.ports import Hit
-from shared.retrieval.chunks import STATISTICS_ID, page_key
+from shared.retrieval.chunks import page_key
 
 BEST_OF_PAGE = (1.0, 0.3, 0.15)
 HEADINGS_WEIGHT = 0.2
@@ -28,14 +28,14 @@ DENSE_PAGES = 50
 @dataclass(frozen=True, slots=True)
 class RankedPage:
     """A page's score and its parts, each in 0..1 before weighting. ``points`` are those of its points
-    that were hit, best first.
+    that were hit, best first, with their own weighted and normalised scores.
     """
 
     key: str
     score: float
     lexical: float
     dense: float
-    points: tuple[str, ...]
+    points: tuple[Hit, ...]
 
 
 def rank_pages(
@@ -44,7 +44,7 @@ def rank_pages(
     """All pages that any list names, best first. The order inside the lists does not matter."""
     lexical = _lexical(passages, headings)
     semantic = _dense(dense)
-    points = _points(passages, dense, dense_weight)
+    points = _points(((passages, 1.0), (dense, dense_weight), (headings, 0.0)))
     pages = [
         RankedPage(
             key=key,
@@ -77,24 +77,22 @@ def _dense(hits: Sequence[Hit]) -> dict[str, float]:
     return {key: (score - low) / span if span > 0 else 1.0 for key, score in top}
 
 
-def _points(passages: Sequence[Hit], dense: Sequence[Hit], dense_weight: float) -> dict[str, tuple[str, ...]]:
-    """Points of each page by the sum of their own normalised scores."""
+def _points(lists: Sequence[tuple[Sequence[Hit], float]]) -> dict[str, tuple[Hit, ...]]:
+    """Points of each page by the weighted sum of their own normalised scores."""
     totals: defaultdict[str, float] = defaultdict(float)
-    for hits, weight in ((passages, 1.0), (dense, dense_weight)):
+    for hits, weight in lists:
         for point, score in _maxnorm({hit.id: hit.score for hit in hits}).items():
             totals[point] += weight * score
-    pages: defaultdict[str, list[str]] = defaultdict(list)
+    pages: defaultdict[str, list[Hit]] = defaultdict(list)
     for point in sorted(totals, key=lambda one: (-totals[one], one)):
-        if point != STATISTICS_ID:
-            pages[page_key(point)].append(point)
+        pages[page_key(point)].append(Hit(point, totals[point]))
     return {key: tuple(points) for key, points in pages.items()}
 
 
 def _by_page(hits: Sequence[Hit]) -> Mapping[str, list[float]]:
     pages: defaultdict[str, list[float]] = defaultdict(list)
     for hit in hits:
-        if hit.id != STATISTICS_ID:
-            pages[page_key(hit.id)].append(hit.score)
+        pages[page_key(hit.id)].append(hit.score)
     return pages
 
 

@@ -1,0 +1,315 @@
+"""One ingestion: what the site says now becomes what the index says.
+
+Safe to kill by its order: a page's row is in the ledger without its hash before its points are written,
+and with it after; ids follow from content, so doing anything twice changes nothing. Whatever moment a run
+is killed at, the next one goes on where it was and ends with the same index. Readers see the live
+generation only; the next one is built beside it and takes its place in one switch of the alias.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from shared.errors import Corrupt, SourceError
+from shared.ingestion.chunking import chunk_page
+from shared.ingestion.index_points import (
+    content_hash,
+    count_statistics,
+    dense_text,
+    fingerprint,
+    page_points,
+)
+from shared.ingestion.report import Report
+from shared.ports import Condition, Embedder, Generation, Ledger, PageRecord, VectorAdmin
+from shared.resilience.deadline import Clock, Deadline
+from shared.retrieval.chunks import STATISTICS_ID, Chunk, Page
+from shared.retrieval.layout import Facts, collection_spec, read_statistics, statistics_point
+from shared.retrieval.statistics import Statistics
+
+BATCH_PASSAGES = 48
+"""Passages that are embedded and written together: the most that a killed run does again."""
+STEP_SECONDS = 120.0
+"""Longest time for one call to a service."""
+DRIFT = 0.5
+"""Share of pages that may be new, changed or gone before the frozen statistics are made anew."""
+
+Progress = Callable[[int, int], None]
+"""Told the pages done and the pages in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A page, cut, with the hash that tells whether its points must change."""
+
+    page: Page
+    chunks: tuple[Chunk, ...]
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What differs between the site and one generation of the index."""
+
+    added: tuple[_Read, ...]
+    changed: tuple[_Read, ...]
+    unchanged: tuple[_Read, ...]
+    removed: tuple[str, ...]
+
+    @property
+    def drift(self) -> float:
+        before = len(self.changed) + len(self.unchanged) + len(self.removed)
+        return (len(self.added) + len(self.changed) + len(self.removed)) / max(before, 1)
+
+
+class Ingestion:
+    """Brings the index behind ``alias`` to what a site says.
+
+    ``embedder`` None makes an index that is searched by words alone. Errors: those of the ports;
+    :class:`~shared.errors.SourceError` for a site without pages; ``PreconditionFailed`` while another run
+    holds the lease.
+    """
+
+    def __init__(
+        self, ledger: Ledger, vectors: VectorAdmin, embedder: Embedder | None, *, alias: str, clock: Clock
+    ) -> None:
+        self._ledger = ledger
+        self._vectors = vectors
+        self._embedder = embedder
+        self._alias = alias
+        self._clock = clock
+        self._model = embedder.model if embedder else ""
+        self._fingerprint = fingerprint(self._model)
+
+    def run(
+        self,
+        pages: Sequence[Page],
+        *,
+        source: str,
+        refused: Sequence[str] = (),
+        progress: Progress = lambda _done, _total: None,
+    ) -> Report:
+        """Make the index hold exactly these pages. ``source`` names the site; ``refused`` lists the pages
+        that could not be read, for the report.
+        """
+        started = self._clock()
+        read = _cut(pages, source)
+        with self._ledger.lease(self._step()):
+            known = self._ledger.generations(self._step())
+            live = next((one for one in known if one.status == "live"), None)
+            plan = self._plan(live.id if live else "", read)
+            if live is None or self._is_outdated(live, source, plan):
+                generation, plan, embedded = self._build(known, read, source, progress)
+            else:
+                generation, embedded = live.id, self._update(live, plan, progress)
+                # A run that was killed between its switch and the ledger leaves the alias elsewhere.
+                self._vectors.switch_alias(self._alias, self.collection(live.id), self._step())
+        return Report(
+            generation=generation,
+            pages=len(read),
+            chunks=sum(len(one.chunks) for one in read),
+            added=len(plan.added),
+            changed=len(plan.changed),
+            removed=len(plan.removed),
+            unchanged=len(plan.unchanged),
+            embedded=embedded,
+            seconds=round(self._clock() - started, 3),
+            refused=tuple(refused),
+        )
+
+    def collection(self, generation_id: str) -> str:
+        """The collection of a generation."""
+        return f"{self._alias.removesuffix('-live')}-{generation_id}"
+
+    # ------------------------------------------------------------ deciding
+
+    def _is_outdated(self, live: Generation, source: str, plan: _Plan) -> bool:
+        same_rules = live.fingerprint == self._fingerprint and live.source == source
+        return not same_rules or plan.drift > DRIFT or not self._exists(self.collection(live.id))
+
+    def _exists(self, collection: str) -> bool:
+        return collection in self._vectors.collections(self._step())
+
+    def _plan(self, generation_id: str, read: Sequence[_Read]) -> _Plan:
+        known = self._ledger.pages(generation_id, self._step()) if generation_id else {}
+        urls = {one.page.url for one in read}
+        return _Plan(
+            added=tuple(one for one in read if one.page.url not in known),
+            changed=tuple(
+                one for one in read if one.page.url in known and known[one.page.url].content_hash != one.hash
+            ),
+            unchanged=tuple(
+                one for one in read if one.page.url in known and known[one.page.url].content_hash == one.hash
+            ),
+            removed=tuple(sorted(known.keys() - urls)),
+        )
+
+    # ------------------------------------------------------------ the next generation
+
+    def _build(
+        self, known: Sequence[Generation], read: Sequence[_Read], source: str, progress: Progress
+    ) -> tuple[str, _Plan, int]:
+        """Build the next generation beside the live one, or go on with one that was begun, then switch."""
+        statistics = count_statistics((one.page, one.chunks) for one in read)
+        generation = self._begun(known, source, statistics) or self._begin(known, source, statistics)
+        plan = self._plan(generation.id, read)
+        embedded = self._apply(generation.id, plan, statistics, progress)
+        self._verify(generation.id, sum(len(one.chunks) for one in read))
+        self._vectors.switch_alias(self._alias, self.collection(generation.id), self._step())
+        chunks = sum(len(one.chunks) for one in read)
+        self._ledger.finish_generation(generation.id, len(read), chunks, self._step())
+        self._forget_old(generation.id)
+        return generation.id, self._since_live(known, read), embedded
+
+    def _since_live(self, known: Sequence[Generation], read: Sequence[_Read]) -> _Plan:
+        """What the switch changed for readers: the plan against the generation that was live."""
+        before = next((one.id for one in known if one.status == "live"), "")
+        return self._plan(before, read)
+
+    def _begun(self, known: Sequence[Generation], source: str, statistics: Statistics) -> Generation | None:
+        """A generation that an earlier run began with the same rules and the same statistics; any other
+        unfinished one is thrown away.
+        """
+        found = None
+        for one in known:
+            if one.status != "building":
+                continue
+            same = one.fingerprint == self._fingerprint and one.source == source
+            if found is None and same and self._statistics(one.id) == statistics.encode():
+                found = one
+            else:
+                self._throw_away(one.id)
+        return found
+
+    def _begin(self, known: Sequence[Generation], source: str, statistics: Statistics) -> Generation:
+        number = 1 + max((int(one.id[1:]) for one in known), default=0)
+        generation = Generation(f"g{number:04d}", self._fingerprint, source, "building", 0, 0)
+        self._ledger.start_generation(generation, self._step())
+        dimensions = self._embedder.dimensions if self._embedder else 0
+        collection = self.collection(generation.id)
+        self._vectors.drop(collection, self._step())
+        self._vectors.create(collection, collection_spec(dimensions), self._step())
+        facts = Facts(generation.id, self._fingerprint, self._model, dimensions)
+        self._vectors.upsert(collection, [statistics_point(statistics, facts)], self._step())
+        return generation
+
+    def _statistics(self, generation_id: str) -> bytes | None:
+        collection = self.collection(generation_id)
+        if not self._exists(collection):
+            return None
+        first = self._vectors.scroll(collection, self._step(), limit=1).points
+        if not first or first[0].id != STATISTICS_ID:
+            return None
+        return read_statistics(first[0])[0].encode()
+
+    def _verify(self, generation_id: str, passages: int) -> None:
+        found = self._vectors.count(self.collection(generation_id), self._step()) - 1
+        if found != passages:
+            self._throw_away(generation_id)
+            raise Corrupt(
+                "qdrant",
+                f"build generation {generation_id}",
+                f"it holds {found} passages where the site has {passages}; it was thrown away",
+                hint="Run the ingestion again; readers still see the generation before.",
+            )
+
+    def _forget_old(self, live_id: str) -> None:
+        """Keep the live generation and the one before it, for going back."""
+        retired = [one for one in self._ledger.generations(self._step()) if one.id != live_id]
+        for one in retired[1:]:
+            self._throw_away(one.id)
+
+    def _throw_away(self, generation_id: str) -> None:
+        self._vectors.drop(self.collection(generation_id), self._step())
+        self._ledger.forget_generation(generation_id, self._step())
+
+    # ------------------------------------------------------------ pages inside a generation
+
+    def _update(self, live: Generation, plan: _Plan, progress: Progress) -> int:
+        changes = plan.added or plan.changed or plan.removed
+        if not changes:
+            return 0
+        (point,) = self._vectors.scroll(self.collection(live.id), self._step(), limit=1).points
+        embedded = self._apply(live.id, plan, read_statistics(point)[0], progress)
+        counts = self._ledger.pages(live.id, self._step()).values()
+        chunks = sum(record.chunks for record in counts)
+        self._ledger.finish_generation(live.id, len(counts), chunks, self._step())
+        return embedded
+
+    def _apply(self, generation_id: str, plan: _Plan, statistics: Statistics, progress: Progress) -> int:
+        """Write what the plan says; the number of texts that were embedded."""
+        known = {one.page.url for one in plan.changed}
+        total = len(plan.added) + len(plan.changed) + len(plan.unchanged)
+        done, embedded = len(plan.unchanged), 0
+        progress(done, total)
+        for batch in _batches((*plan.added, *plan.changed)):
+            embedded += self._write(generation_id, batch, statistics, known)
+            done += len(batch)
+            progress(done, total)
+        self._remove(generation_id, plan.removed)
+        return embedded
+
+    def _write(
+        self, generation_id: str, batch: Sequence[_Read], statistics: Statistics, known: set[str]
+    ) -> int:
+        collection = self.collection(generation_id)
+        self._ledger.save_pages(generation_id, [_record(one, pending=True) for one in batch], self._step())
+        vectors = self._embed([chunk for one in batch for chunk in one.chunks])
+        points = (p for one in batch for p in page_points(one.page, one.chunks, statistics, vectors))
+        self._vectors.upsert(collection, points, self._step())
+        for one in batch:
+            if one.page.url in known:
+                own = (Condition("url", (one.page.url,)),)
+                keep = [chunk.id for chunk in one.chunks]
+                self._vectors.delete(collection, self._step(), conditions=own, keep_ids=keep)
+        self._ledger.save_pages(generation_id, [_record(one, pending=False) for one in batch], self._step())
+        return len(vectors)
+
+    def _embed(self, chunks: Sequence[Chunk]) -> dict[str, tuple[float, ...]]:
+        texts = {chunk.id: text for chunk in chunks if (text := dense_text(chunk))}
+        if self._embedder is None or not texts:
+            return {}
+        made = self._embedder.embed_documents(list(texts.values()), self._step())
+        return dict(zip(texts, made.vectors, strict=True))
+
+    def _remove(self, generation_id: str, urls: Sequence[str]) -> None:
+        if urls:
+            gone = (Condition("url", tuple(urls)),)
+            self._vectors.delete(self.collection(generation_id), self._step(), conditions=gone)
+            self._ledger.remove_pages(generation_id, urls, self._step())
+
+    def _step(self) -> Deadline:
+        return Deadline.after(STEP_SECONDS, self._clock)
+
+
+def _cut(pages: Sequence[Page], source: str) -> list[_Read]:
+    """Pages with their passages, by URL: the order of writing does not depend on the order of reading."""
+    unique = {page.url: page for page in pages}
+    if not unique:
+        raise SourceError(
+            f"There is no page to ingest in {source}.",
+            hint="Give a folder with Markdown (.md, .mdx) or with a built Docusaurus site.",
+        )
+    read = []
+    for url in sorted(unique):
+        chunks = chunk_page(unique[url])
+        read.append(_Read(unique[url], chunks, content_hash(chunks, unique[url])))
+    return read
+
+
+def _record(one: _Read, *, pending: bool) -> PageRecord:
+    return PageRecord(one.page.url, one.page.title, "" if pending else one.hash, len(one.chunks))
+
+
+def _batches(read: Sequence[_Read]) -> Iterator[list[_Read]]:
+    """Runs of whole pages of about :data:`BATCH_PASSAGES` passages."""
+    batch: list[_Read] = []
+    size = 0
+    for one in read:
+        batch.append(one)
+        size += len(one.chunks)
+        if size >= BATCH_PASSAGES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
