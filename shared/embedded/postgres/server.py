@@ -23,7 +23,7 @@ import pg8000.native
 
 from shared.embedded.postgres import leftovers
 from shared.embedded.postgres.account import Account, child_setup, give, server_account
-from shared.embedded.postgres.binaries import programs
+from shared.embedded.postgres.binaries import PACKAGE, programs
 from shared.errors import StackError
 
 USER = "lectern"
@@ -64,7 +64,8 @@ class EmbeddedPostgres:
     """A Postgres server of our own, with its data in ``home``.
 
     Reached through a unix socket alone, by its owner alone. ``settings`` are put on top of
-    :data:`SETTINGS`. Use it as a context manager, or call :meth:`start` and :meth:`stop`.
+    :data:`SETTINGS` (None leaves one out); ``package`` is the wheel that the programs come from.
+    Use it as a context manager, or call :meth:`start` and :meth:`stop`.
 
     However the last run ended (``kill -9`` of us, of the server, in the middle of the first
     set-up), the next start works and what was committed is there.
@@ -73,11 +74,15 @@ class EmbeddedPostgres:
     server does not come up; its message carries the server's own words.
     """
 
-    def __init__(self, home: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, home: Path, settings: Mapping[str, str | None] | None = None, *, package: str = PACKAGE
+    ) -> None:
         self.home = home.absolute()
         self.data = self.home / "data"
         self.log = self.home / "postgres.log"
-        self._settings = {**SETTINGS, **(settings or {})}
+        self._package = package
+        wanted = {**SETTINGS, **(settings or {})}
+        self._settings = {key: value for key, value in wanted.items() if value is not None}
         self._lock: IO[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._released = threading.Event()
@@ -152,7 +157,7 @@ class EmbeddedPostgres:
     def _start_locked(self) -> None:
         account = server_account(self.home)
         leftovers.clear(self.home, self.data)
-        folder = programs(self.home, account)
+        folder = programs(self.home, account, self._package)
         if not (self.data / "PG_VERSION").exists():
             self._make(folder, account)
         self._prepare_sockets(account)
