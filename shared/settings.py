@@ -22,6 +22,7 @@ CONFIG_FOLDER = ROOT / "config"
 PLATFORM_SECTIONS = ("platform", "secrets")
 """Sections of the config files that Terraform and releases read and the code does not."""
 
+_SITE = "Site"
 _SERVICES = "Services"
 _MODELS = "Language models"
 _CHAT = "Chat"
@@ -88,6 +89,15 @@ class Settings:
         "Address of a Cloud Storage stand-in; empty for the real one.",
         section=_SERVICES,
         check=url("http", "https"),
+    )
+
+    site_folder: str = setting(
+        "", "Folder of Markdown, or of a built site, that `POST /ingest` reads.", section=_SITE
+    )
+    site_base_url: str = setting(
+        "/docs",
+        "Address of the site's pages: `https://docs.example.com`, or a path such as `/docs`.",
+        section=_SITE,
     )
 
     embedder: str = setting(

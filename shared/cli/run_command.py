@@ -53,3 +53,21 @@ def command(*, port: int, docs: Path | None, no_ingest: bool, die_with_parent: b
         stopping.wait()
         say("Stopping ...")
         server.stop()
+
+
+def _serve(server: LocalServer) -> threading.Event:
+    """Serve in a thread; the event is set when somebody asks us to stop."""
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    threading.Thread(target=server.serve, name="http", daemon=True).start()
+    return stopping
+
+
+def _die_with_parent() -> None:
+    """Have Linux end this process when the one that started it ends, however that happens."""
+    if sys.platform == "linux":
+        import ctypes
+
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)

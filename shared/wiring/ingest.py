@@ -1,0 +1,89 @@
+"""Joins ingestion: for the function ``ingest`` and for the command line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from shared.errors import RequestError
+from shared.http.app import App
+from shared.http.requests import Body, Request
+from shared.http.routes import Reply, Route
+from shared.ingestion.report import Report
+from shared.ingestion.run import Ingestion, Progress
+from shared.ingestion.sources import read_folder
+from shared.ports import Generation
+from shared.resilience.deadline import Deadline
+from shared.settings import Settings
+from shared.wiring import parts, process
+
+REQUIRED = ("database_url", "qdrant_url")
+
+
+class IngestBody(Body, frozen=True):
+    """The body of ``POST /ingest``: nothing to say yet, the site is a setting."""
+
+
+def prepare() -> None:
+    """Check the settings before the first request."""
+    process.current(REQUIRED)
+
+
+@cache
+def application() -> App:
+    """The function's application, made at the first request."""
+    settings = process.current(REQUIRED)
+
+    def ingest(request: Request) -> Reply:
+        if request.body:
+            request.decode(IngestBody)
+        if not settings.site_folder:
+            raise RequestError(
+                409, "no_site", "No site is configured.", hint="Set LECTERN_SITE_FOLDER to a folder of pages."
+            )
+        return Reply(run(settings, Path(settings.site_folder), settings.site_base_url))
+
+    return App([Route("POST", "/ingest", ingest)], name="ingest", max_body_bytes=settings.max_content_length)
+
+
+def run(
+    settings: Settings,
+    folder: Path,
+    base_url: str,
+    *,
+    reading: Progress = lambda _done, _total: None,
+    writing: Progress = lambda _done, _total: None,
+    on_refused: Callable[[str], None] = lambda _line: None,
+) -> Report:
+    """Ingest a folder of Markdown or of a built site.
+
+    Errors: those of :class:`~shared.ingestion.run.Ingestion`; pages that cannot be read are told to
+    ``on_refused`` and listed in the report.
+    """
+    site = read_folder(folder, base_url, progress=reading)
+    for line in site.refused:
+        on_refused(line)
+    pool = parts.database(settings)
+    try:
+        ingestion = Ingestion(
+            parts.ledger(pool),
+            parts.vector_admin(settings),
+            parts.embedder(settings),
+            alias=settings.qdrant_alias,
+            clock=time.monotonic,
+        )
+        return ingestion.run(site.pages, source=base_url, refused=site.refused, progress=writing)
+    finally:
+        pool.close()
+
+
+def live_generation(settings: Settings) -> Generation | None:
+    """The generation that readers see, as the ledger has it; None before the first ingestion."""
+    pool = parts.database(settings)
+    try:
+        known = parts.ledger(pool).generations(Deadline.after(10.0))
+    finally:
+        pool.close()
+    return next((one for one in known if one.status == "live"), None)
