@@ -1,0 +1,1 @@
+"""Faithful local servers for the services behind the ports."""
