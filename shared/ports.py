@@ -88,9 +88,10 @@ class VectorSearch(Protocol):
     """What a question needs of Qdrant. Implemented over plain REST, because importing
     qdrant-client costs more than a second of a cold start.
 
-    Errors: :class:`~shared.errors.Missing` (no such collection), ``Rejected`` (a vector of the
-    wrong size or not finite, found before it is sent), ``Throttled``, ``Overloaded``,
-    ``Unreachable``, ``TimedOut``, ``Garbled``, ``AccessDenied``.
+    Errors: :class:`~shared.errors.Missing` (no such collection), ``Rejected`` (a vector that is
+    not finite, found before it is sent, or of the wrong size, found by the service), ``Throttled``,
+    ``Overloaded``, ``Unreachable`` (also an answer cut in the middle), ``TimedOut``, ``Garbled``,
+    ``AccessDenied``.
     """
 
     def search(self, collection: str, searches: Sequence[Search], deadline: Deadline) -> list[list[Hit]]:
@@ -114,7 +115,7 @@ class VectorAdmin(Protocol):
     """What ingestion and recovery need of Qdrant; may import qdrant-client.
 
     Same errors as :class:`VectorSearch`. Every write waits until it is applied. Vectors are
-    checked (finite, right size, sparse indices unique) before anything is sent.
+    checked (finite, right size, sparse indices unique) before the batch that holds them is sent.
     """
 
     def create(self, collection: str, spec: CollectionSpec, deadline: Deadline) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -75,6 +76,7 @@ class QdrantAdmin:
         Raises ``Rejected``, naming the difference, when it exists with other vectors.
         """
         operation = f"creation of {collection}"
+        validate.check_name(operation, collection)
         with self._calling(operation, deadline):
             try:
                 there = convert.spec_of(self._client.get_collection(collection))
@@ -107,11 +109,7 @@ class QdrantAdmin:
     def drop(self, collection: str, deadline: Deadline) -> None:
         """Delete the collection, and the aliases that point at it."""
         with self._calling(f"deletion of {collection}", deadline):
-            try:
-                self._client.delete_collection(collection)
-            except UnexpectedResponse as error:
-                if error.status_code != httpx.codes.NOT_FOUND:
-                    raise
+            self._client.delete_collection(collection)  # answers false, not 404, when there is none
 
     def collections(self, deadline: Deadline) -> list[str]:
         with self._calling("list of collections", deadline):
@@ -180,6 +178,7 @@ class QdrantAdmin:
         so that the collection exists is asked first.
         """
         operation = f"switch of alias {alias} to {collection}"
+        validate.check_name(operation, alias)
         with self._calling(operation, deadline):
             if collection not in {each.name for each in self._client.get_collections().collections}:
                 raise Missing(errors.SERVICE, operation, f"there is no collection {collection}")
@@ -209,6 +208,8 @@ class QdrantAdmin:
             raise errors.throttled(operation, f"HTTP 429, {error}", error.retry_after_s) from error
         except QdrantException as error:  # the client fails on a Retry-After that is not a whole number
             raise errors.throttled(operation, f"HTTP 429, {error}", None) from error
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:  # it lets these through as they are
+            raise errors.garbled(operation, error) from error
         except (ApiException, AssertionError) as error:  # it asserts that a result is there
             raise errors.garbled(operation, error) from error
         except ValueError as error:  # the client's own check of names

@@ -13,6 +13,12 @@ _MOST = 3.4028234663852886e38  # the largest 32-bit float: Qdrant stores 32 bits
 _TERMS = 2**32
 
 
+def check_name(operation: str, name: str) -> None:
+    """``Rejected`` for a collection or alias that would be another path, or none."""
+    if not name or name in (".", "..") or "/" in name:
+        raise rejected(operation, f"the name {name!r} cannot be part of an address")
+
+
 def checked_id(operation: str, value: str) -> str:
     """The UUID in the form in which Qdrant answers it; ``Rejected`` when it is none."""
     try:

@@ -82,11 +82,14 @@ class Engine:
         return found
 
     def create(self, name: str, config: CreateCollection) -> None:
-        """Make a collection; 409 when the name is taken."""
+        """Make a collection; 409 when there is one of that name, 400 when it is an alias."""
         if not _NAME.fullmatch(name):
             raise refuse(f"Wrong input: collection name {name!r} is not allowed", 422)
         with self._changes:
-            if self.find(name):
+            if name in self._aliases:
+                problem = f"Can't create collection with name {name}. Alias with the same name already exists"
+                raise refuse(f"Wrong input: {problem}")
+            if name in self._collections:
                 raise refuse(f"Wrong input: Collection `{name}` already exists!", 409)
             Collection.create(self._folder / name, config)
             self._collections[name] = Collection(self._folder / name)

@@ -100,8 +100,10 @@ def _scoring(query: Prefetch, layout: Layout, *, fused: bool) -> Any:
     if form is None:
         return None
     if isinstance(form, dict) and ("fusion" in form or "rrf" in form):
+        if query.using is not None:
+            raise refuse("Bad request: Fusion queries cannot be combined with the 'using' field.")
         if not fused:
-            raise refuse("Wrong input: Fusion queries cannot be combined without prefetches")
+            raise refuse("Wrong input: Validation failed: cannot apply Fusion without prefetches")
         return _fusion(form)
     vector = convert(form, _Nearest).nearest if isinstance(form, dict) and "nearest" in form else form
     if not isinstance(vector, list | dict):

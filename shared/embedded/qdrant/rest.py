@@ -72,7 +72,7 @@ def _upsert(engine: Engine, name: str, body: bytes) -> Any:
     collection = engine.get(name)
     points = _points(parse(body, wire.Upsert), collection)
     if not points:
-        raise refuse("Wrong input: Empty update request")
+        raise refuse("Bad request: Empty update request")
     collection.write(edge.UpdateOperation.upsert_points(points))
     return answers.APPLIED
 
@@ -112,7 +112,7 @@ def _retrieve(engine: Engine, name: str, body: bytes) -> Any:
     collection = engine.get(name)
     request = parse(body, wire.Retrieve)
     ids = [point_id(identity) for identity in request.ids]
-    payload = payload_selector(request.with_payload, default=True)
+    payload = payload_selector(request.with_payload, default=False)
     found = collection.read(lambda shard: shard.retrieve(ids, payload, request.with_vector or False))
     return [answers.record(each) for each in found]
 
@@ -158,14 +158,13 @@ def _answer(collection: Collection, queries: list[wire.Query]) -> list[dict[str,
 
 
 def _list_aliases(engine: Engine, name: str, _body: bytes) -> Any:
-    if name:
-        engine.get(name)
+    """Those of one collection, or all; a name that is no collection has none."""
     pairs = sorted(engine.aliases().items())
     return {
         "aliases": [
             {"alias_name": alias, "collection_name": target}
             for alias, target in pairs
-            if name in ("", alias, target)
+            if name in ("", target)
         ]
     }
 
