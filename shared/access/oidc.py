@@ -115,7 +115,7 @@ class CallerCheck:
             return unverified_claims(token)
         if token.endswith(_REMOVED):
             raise InvalidToken(
-                "Cloud Run checked it and took its signature away; set callers.mode to platform"
+                "Cloud Run checked it and took its signature away; set caller_mode to platform"
             )
         return self._verifier.claims(token, deadline)
 
@@ -165,14 +165,14 @@ def _problems(
 ) -> list[str]:
     found = []
     if mode not in {"platform", "verify"}:
-        found.append(f"callers.mode is {mode!r}; expected platform or verify")
+        found.append(f"caller_mode is {mode!r}; expected platform or verify")
     if not audience:
-        found.append("callers.audience is empty; expected this service's URL")
+        found.append("caller_audience is empty; expected this service's URL")
     if not allowed_emails or not all(allowed_emails):
-        found.append("callers.allowed_emails is empty; expected the service accounts that may call")
+        found.append("caller_emails is empty; expected the service accounts that may call")
     if mode == "verify" and verifier is None:
         found.append(
-            "callers.mode is verify, and there is nothing to verify with; expected a certificate source"
+            "caller_mode is verify, and there is nothing to verify with; expected a certificate source"
         )
     return found
 
@@ -188,5 +188,5 @@ def _unauthenticated(message: str) -> RequestError:
 
 
 def _forbidden(message: str, audience: str) -> RequestError:
-    hint = f"Use an allowed service account, with the audience {audience}; see callers in the configuration."
+    hint = f"Use an allowed service account, with the audience {audience}; see caller_emails in the configuration."
     return RequestError(403, "forbidden", message, hint=hint)
