@@ -1,0 +1,1 @@
+"""Gemini: vectors and answers. ``rest`` is the default, ``generativeai`` the second client."""
