@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import groupby
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from shared.declarations import Declaration
 from shared.settings import declarations
 
 _INTRODUCTION = """\
@@ -67,19 +65,26 @@ def reference() -> str:
 
     Sections stand in the order in which the settings first name them.
     """
-    order = list(dict.fromkeys(item.section for item in declarations()))
-    by_section = sorted(declarations(), key=lambda item: order.index(item.section))
-    parts = [_section(title, items) for title, items in groupby(by_section, lambda item: item.section)]
-    return "\n".join([_INTRODUCTION, *parts])
+    sections = dict.fromkeys(item.section for item in declarations())
+    return "\n".join([_INTRODUCTION, *(_section(title) for title in sections)])
 
 
-def _section(title: str, items: Iterable[Declaration]) -> str:
-    return "\n".join([f"## {title}", "", *_HEAD, *(_row(item) for item in items), ""])
+def _section(title: str) -> str:
+    rows = [
+        _row(
+            f"`{item.name}`",
+            f"`{item.env}`",
+            f"`{item.key}`" if item.key else "none",
+            _default(item.default),
+            _meaning(item.help, item.choices, _bounds(item.kind, item.check), secret=item.secret),
+        )
+        for item in declarations()
+        if item.section == title
+    ]
+    return "\n".join([f"## {title}", "", *_HEAD, *rows, ""])
 
 
-def _row(item: Declaration) -> str:
-    key = f"`{item.key}`" if item.key else "none"
-    cells = (f"`{item.name}`", f"`{item.env}`", key, _default(item.default), _meaning(item))
+def _row(*cells: str) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -89,19 +94,17 @@ def _default(value: Any) -> str:
     return f"`{value}`" if value not in ("", ()) else "empty"
 
 
-def _meaning(item: Declaration) -> str:
-    parts = [item.help]
-    words = [f"`{choice}`" if choice else "empty" for choice in item.choices]
-    if words:
-        parts.append(f"One of {', '.join(words)}.")
-    if item.check is not None and (expected := _expected(item)):
-        parts.append(f"Expected: {expected}.")
-    if item.secret:
+def _bounds(kind: type, check: Callable[[Any], str] | None) -> str:
+    """What a number must be between; checks of other kinds are explained by the setting's own words."""
+    return check(float("nan")) if check is not None and kind in (int, float) else ""
+
+
+def _meaning(words: str, choices: Sequence[str], bounds: str, *, secret: bool) -> str:
+    parts = [words]
+    if choices:
+        parts.append(f"One of {', '.join(f'`{choice}`' if choice else 'empty' for choice in choices)}.")
+    if bounds:
+        parts.append(f"Expected: {bounds}.")
+    if secret:
         parts.append("**Secret.**")
     return " ".join(parts)
-
-
-def _expected(item: Declaration) -> str:
-    """The bounds of a number. Those of other kinds stand in their help already."""
-    assert item.check is not None
-    return item.check(float("nan")) if item.kind in (int, float) else ""
