@@ -29,16 +29,20 @@ class Decision:
     reasons: tuple[str, ...]
 
 
-MINILM = Profile("minilm", dense_weight=0.4, cosine_weight=1.0, threshold=0.9)
-GEMINI = Profile("gemini", dense_weight=0.4, cosine_weight=1.0, threshold=0.9)
-LEXICAL = Profile("none", dense_weight=0.0, cosine_weight=0.0, threshold=0.5)
+# Fitted on two documentation sites, 704 of their own questions against each other's: AUROC .986 and .981;
+# .966 and .943 of the own are answered, .914 and .927 of the foreign declined. Without vectors the AUROC is
+# .919 and .953, .910 and .925 are answered, .741 and .862 declined.
+MINILM = Profile("minilm", dense_weight=0.4, cosine_weight=2.0, threshold=1.45)
+LEXICAL = Profile("lexical", dense_weight=0.0, cosine_weight=0.0, threshold=0.5)
+# Cosines mean something else in each model: one that was not measured helps to rank, not to abstain.
+UNMEASURED = Profile("unmeasured", dense_weight=0.4, cosine_weight=0.0, threshold=0.5)
 
 
 def profile_for(model: str | None) -> Profile:
-    """The profile of an embedding model's name; LEXICAL for None. An unknown model gets MINILM's."""
-    if model is None:
+    """The profile of an embedding model's name (None: no vectors)."""
+    if not model:
         return LEXICAL
-    return GEMINI if "gemini" in model.lower() or "text-embedding" in model.lower() else MINILM
+    return MINILM if model.startswith("all-MiniLM-L6-v2") else UNMEASURED
 
 
 def decide(coverage: float, cosine: float | None, profile: Profile) -> Decision:

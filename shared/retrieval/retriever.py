@@ -15,7 +15,7 @@ from shared.retrieval.profiles import Profile, profile_for
 from shared.retrieval.ranking import RankedPage, rank_pages
 from shared.retrieval.results import Passage, Retrieval
 from shared.retrieval.statistics import FieldStatistics, Statistics
-from shared.retrieval.tokens import term_counts
+from shared.retrieval.tokens import function_words, term_counts
 
 LIST_LENGTH = 300
 PAGES_READ = 8
@@ -201,7 +201,7 @@ def _passage(point: Point, score: float, terms: Sequence[int], statistics: Stati
 
 
 def coverage(terms: Iterable[int], there: Container[int], statistics: FieldStatistics) -> float:
-    """The share of the terms' IDF that ``there`` holds, 0..1; 0 for a question without words."""
-    weights = {term: statistics.idf(term) for term in terms}
+    """The share of the terms' IDF that ``there`` holds, 0..1, function words left out; 0 without terms."""
+    weights = {term: statistics.idf(term) for term in set(terms) - function_words()}
     total = sum(weights.values())
     return sum(weight for term, weight in weights.items() if term in there) / total if total else 0.0

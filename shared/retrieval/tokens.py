@@ -16,6 +16,12 @@ _ENDINGS = (
     (("e", "", 4),),
 )
 
+_FUNCTION_WORDS = (
+    "a about am an and any are as at be been but by can could did do does for from had has have how i if in "
+    "into is it its me my of on or our should so some than that the their them then there these they this "
+    "those to us was we were what when where which who why will with would you your"
+)
+
 
 def tokens(text: str) -> list[str]:
     """Lower-case stems in order; an identifier stands whole and again as its parts.
@@ -59,3 +65,13 @@ def term_counts(text: str) -> Counter[int]:
 def _parts(word: str) -> list[str]:
     pieces = [hump for part in word.split("_") if part for hump in _HUMP.split(part)]
     return [piece.lower() for piece in pieces] if len(pieces) > 1 else []
+
+
+@lru_cache(maxsize=1)
+def function_words() -> frozenset[int]:
+    """Term ids of English words that carry a question's grammar and none of its matter.
+
+    They stay in the ranking, where their IDF is low anyway; a share of the question that the docs hold
+    must not fall because manuals do not say "I".
+    """
+    return frozenset(term_id(term) for term in tokens(_FUNCTION_WORDS))
