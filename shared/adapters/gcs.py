@@ -67,7 +67,8 @@ class GcsStore:
         self._chunk_bytes = chunk_bytes
         with _sdk_errors("open", bucket):
             chosen = _credentials(endpoint, credentials)
-            self._session = AuthorizedSession(chosen)  # type: ignore[no-untyped-call]
+            # Tokens are renewed when they end. Renewing on a 401 would be a hidden second try.
+            self._session = AuthorizedSession(chosen, refresh_status_codes=())  # type: ignore[no-untyped-call]
             for scheme in ("https://", "http://"):
                 self._session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS, max_retries=0))
             options = {"api_endpoint": endpoint} if endpoint else None
@@ -302,7 +303,8 @@ def _answer(response: requests.Response) -> Answer:
     body = b""
     with suppress(requests.RequestException, urllib3.exceptions.HTTPError, RuntimeError):
         body = response.content
-    return Answer(response.status_code, {key.lower(): value for key, value in response.headers.items()}, body)
+    headers = {key.lower(): value for key, value in response.headers.items()}
+    return Answer(response.status_code, headers, body)
 
 
 _WIRE = (requests.RequestException, urllib3.exceptions.HTTPError, ConnectionError, TimeoutError)
@@ -320,15 +322,13 @@ def _sdk_errors(operation: str, what: str, cut: type[DependencyError] = Unreacha
     except TransportError as error:
         raise Unreachable(SERVICE, operation, f"{what}: {error}", hint="Check the network.") from error
     except GoogleAuthError as error:
-        hint = "Check the service account and its role on the bucket."
-        raise AccessDenied(SERVICE, operation, f"{what}: {error}", hint=hint) from error
+        raise AccessDenied(SERVICE, operation, f"{what}: {error}", hint="Check the account.") from error
     except (requests.JSONDecodeError, *_SENSELESS) as error:
         detail = f"the answer about {what} is not understood ({type(error).__name__})"
         raise Garbled(SERVICE, operation, detail, hint="Try again.") from error
     except _WIRE as error:
         kind = TimedOut if _is_time_out(error) else cut
-        hint = "Check the network and the endpoint."
-        raise kind(SERVICE, operation, f"{what}: {error}", hint=hint) from error
+        raise kind(SERVICE, operation, f"{what}: {error}", hint="Check the network.") from error
 
 
 def _of_answer(operation: str, what: str, error: Any) -> DependencyError:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
+from shared.adapters.access_token import TokenProvider
 from shared.adapters.gcs_protocol import (
     FIELDS,
     SERVICE,
@@ -26,7 +27,6 @@ from shared.adapters.gcs_protocol import (
     parse_resource,
     time_out,
 )
-from shared.adapters.google_token import TokenProvider
 from shared.errors import Corrupt, DependencyError, Garbled, Interrupted, TimedOut, Unreachable
 from shared.objects import CheckedReader, check_name, crc32c
 from shared.ports import ObjectInfo, ObjectReader, ObjectWriter
@@ -39,7 +39,8 @@ class GcsHttpStore:
     """Implements :class:`~shared.ports.ObjectStore` for one bucket.
 
     ``token`` gives the bearer token (None: anonymous). ``chunk_bytes`` is what a streamed upload sends
-    at a time, a multiple of 256 KiB. Nothing is tried again, but for the chunks of a streamed upload
+    at a time, a multiple of 256 KiB. Give it the process's ``client`` where there is one: making one
+    costs 45 ms, for the TLS context. Nothing is tried again, but for the chunks of a streamed upload
     (see :class:`~shared.adapters.gcs_protocol.ResumableWriter`).
     """
 

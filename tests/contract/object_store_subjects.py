@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import google.auth.credentials
+import httpx
 
 from shared.embedded.folder import FolderStore
 from shared.ports import ObjectInfo, ObjectStore
@@ -52,13 +53,16 @@ def open_store(spec: dict[str, Any]) -> ObjectStore:
         credentials = Bearer(token) if token else None
         endpoint = spec.get("endpoint")
         return GcsStore(where, endpoint=endpoint, credentials=credentials, chunk_bytes=CHUNK)
+    from shared.adapters.access_token import DefaultCredentialsToken
     from shared.adapters.gcs_http import GcsHttpStore
-    from shared.adapters.google_token import DefaultCredentialsToken
 
     if "endpoint" not in spec:
         return GcsHttpStore(where, token=DefaultCredentialsToken(), chunk_bytes=CHUNK)
     provider = (lambda _: token) if token else None
-    return GcsHttpStore(where, endpoint=spec["endpoint"], token=provider, chunk_bytes=CHUNK)
+    # The fake speaks plain HTTP: no certificates to load for each test.
+    client = httpx.Client(trust_env=False, verify=False)
+    endpoint = spec["endpoint"]
+    return GcsHttpStore(where, endpoint=endpoint, token=provider, chunk_bytes=CHUNK, client=client)
 
 
 @dataclass

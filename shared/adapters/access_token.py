@@ -38,10 +38,10 @@ class MetadataToken:
     """
 
     def __init__(
-        self, *, url: str = METADATA_URL, client: httpx.Client | None = None, clock: Clock = time.monotonic
+        self, client: httpx.Client, *, url: str = METADATA_URL, clock: Clock = time.monotonic
     ) -> None:
         self._url = url
-        self._client = client or httpx.Client(trust_env=False)
+        self._client = client
         self._clock = clock
         self._lock = threading.Lock()
         self._token = ""
