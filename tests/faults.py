@@ -19,7 +19,8 @@ class FaultProxy:
     - :meth:`refuse`: nothing listens
     - :meth:`black_hole`: connections are accepted and nothing is ever answered
     - :meth:`delay`: each answer comes that much later
-    - :meth:`cut_after`: after so many bytes of answer the connection is reset
+    - :meth:`cut_after`: after so many bytes of answer the connection is reset; after ``times`` of
+      that (when given) the proxy is honest again
     - :meth:`garbage`: the first bytes sent are answered with these
     - :meth:`cut_open`: every open connection is reset now
     - :meth:`heal`: an honest proxy again
@@ -36,6 +37,7 @@ class FaultProxy:
         self._seconds = 0.0
         self._bytes = 0
         self._reply = b""
+        self._times: int | None = None
         self._closed = threading.Event()
         self.connections = 0
         self.turns = 0
@@ -53,8 +55,9 @@ class FaultProxy:
         self._seconds = seconds
         self._set("delay")
 
-    def cut_after(self, size: int) -> None:
+    def cut_after(self, size: int, times: int | None = None) -> None:
         self._bytes = size
+        self._times = times
         self._set("cut")
 
     def garbage(self, reply: bytes = b"HTTP/1.1 400 Bad Request\r\n\r\n") -> None:
@@ -170,6 +173,10 @@ class FaultProxy:
         state.passed += len(data)
         if state.passed <= self._bytes:
             return data
+        with self._guard:
+            if self._times is not None:
+                self._times -= 1
+                self._mode = "cut" if self._times else "honest"
         return None
 
     def _reset(self, each: socket.socket) -> None:
