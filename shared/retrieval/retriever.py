@@ -191,7 +191,12 @@ class Retriever:
         points = self._search.retrieve(index.collection, list(wanted), ask.deadline) if wanted else []
         terms = tuple(terms)
         passages = [_passage(point, wanted[point.id], terms, index.statistics) for point in points]
-        return tuple(sorted(passages, key=lambda one: (-one.score, one.chunk.id)))
+        return tuple(sorted(filter(_quotable, passages), key=lambda one: (-one.score, one.chunk.id)))
+
+
+def _quotable(passage: Passage) -> bool:
+    """A heading right above another helps to find the page, but there is nothing under it to quote."""
+    return bool(passage.chunk.text)
 
 
 def _passage(point: Point, score: float, terms: Sequence[int], statistics: Statistics) -> Passage:
