@@ -204,3 +204,37 @@ def test_nothing_is_wider_than_a_phone(chromium: Browser, address: str, width: i
         finished(opened)
         assert opened.evaluate("document.documentElement.scrollWidth") == width
         expect(opened.get_by_label("Your question")).to_be_in_viewport()
+
+
+FUZZ = """async ([seed, runs]) => {
+  const { markdown } = await import("/markdown.js");
+  let state = seed;
+  const random = (n) => (state = (state * 1103515245 + 12345) % 2147483648) % n;
+  const parts = ["`", "```", "~~~", "*", "**", "_", "[", "](", ")", "!", "|", "-", "---", "\\n", "\\n\\n", "    ", "> ",
+    "- ", "1. ", "# ", ":::", ":::tip", "\\\\", "<img src=x onerror=alert(1)>", "javascript:alert(1)", "word", "é", "{#a}"];
+  const bad = [];
+  const check = (text) => {
+    const box = document.createElement("div");
+    const started = performance.now();
+    box.append(...markdown(text, "/docs/a"));
+    const slow = performance.now() - started > 500;
+    const risky = [...box.querySelectorAll("*")].some((node) =>
+      ["SCRIPT", "IMG", "IFRAME"].includes(node.tagName) || [...node.attributes].some((a) => a.name.startsWith("on"))
+      || (node.tagName === "A" && !/^(https?|mailto):/.test(node.href)));
+    if (slow || risky) bad.push([slow, text.slice(0, 80)]);
+  };
+  for (let run = 0; run < runs; run += 1) {
+    check(Array.from({ length: random(40) }, () => parts[random(parts.length)]).join(""));
+  }
+  for (const part of parts) check(part.repeat(5000));
+  for (const [a, b] of [["[", "]"], ["**a", " "], ["`", "a"], ["*a", "b "], ["[a](", "("], ["|a", "|"]]) {
+    check((a + b).repeat(2500));
+    check(a.repeat(2500) + b.repeat(2500));
+  }
+  return bad;
+}"""
+
+
+def test_no_passage_breaks_the_page(page: Page, *, full: bool) -> None:
+    """An odd passage would freeze the reader's browser, or slip something through that acts."""
+    assert page.evaluate(FUZZ, [7, 50_000 if full else 2_000]) == []
