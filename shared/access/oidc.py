@@ -188,5 +188,5 @@ def _unauthenticated(message: str) -> RequestError:
 
 
 def _forbidden(message: str, audience: str) -> RequestError:
-    hint = f"Use an allowed service account, with the audience {audience}; see caller_emails in the configuration."
+    hint = f"Use an allowed service account, with the audience {audience}; see the setting caller_emails."
     return RequestError(403, "forbidden", message, hint=hint)

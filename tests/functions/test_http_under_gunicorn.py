@@ -449,6 +449,7 @@ def test_no_body_breaks_it(toy: Toy) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(900)
 def test_no_body_of_many_breaks_it(toy: Toy) -> None:
     """A rare body out of the wild would show a stack trace or count as an outage."""
     fuzz(toy, 10_000)
