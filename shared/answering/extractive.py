@@ -38,7 +38,9 @@ def not_found(nearest: Sequence[NearPage]) -> str:
     """What is said when the documentation does not answer."""
     if not nearest:
         return "The documentation does not say."
-    return "The documentation does not say. The nearest pages are: " + ", ".join(p.title for p in nearest) + "."
+    return (
+        "The documentation does not say. The nearest pages are: " + ", ".join(p.title for p in nearest) + "."
+    )
 
 
 def near_pages(ranked: Sequence[Chunk]) -> tuple[NearPage, ...]:

@@ -68,9 +68,7 @@ class AnswerService:
             "record": _milliseconds(self._clock() - searched),
             "total": _milliseconds(self._clock() - started),
         }
-        return replace(
-            answer, recorded=recorded, degraded=(*answer.degraded, *degraded), timings_ms=timings
-        )
+        return replace(answer, recorded=recorded, degraded=(*answer.degraded, *degraded), timings_ms=timings)
 
     def live_facts(self, deadline: Deadline) -> Facts:
         """What is being answered from. Raises :class:`~shared.errors.RequestError` 503 for nothing."""
@@ -106,9 +104,7 @@ class AnswerService:
             generation=found.generation,
         )
 
-    def _record(
-        self, question: Question, answer: Answer, deadline: Deadline
-    ) -> tuple[bool, tuple[str, ...]]:
+    def _record(self, question: Question, answer: Answer, deadline: Deadline) -> tuple[bool, tuple[str, ...]]:
         """Whether it is stored, and the reason when it is not."""
         row = AnswerRecord(
             id=answer.answer_id,

@@ -49,7 +49,11 @@ def _show(answer: Answer, page: str) -> None:
     out.print(answer.answer, markup=False)
     for citation in answer.citations:
         out.print()
-        out.print(f"[{citation.n}] {' > '.join((citation.title, *citation.heading_path))}", markup=False, style="bold")
+        out.print(
+            f"[{citation.n}] {' > '.join((citation.title, *citation.heading_path))}",
+            markup=False,
+            style="bold",
+        )
         out.print(_absolute(citation.url, page), markup=False, style="cyan", soft_wrap=True)
         for line in citation.quote.splitlines():
             out.print(f"    {line}", markup=False, soft_wrap=True)
@@ -57,7 +61,8 @@ def _show(answer: Answer, page: str) -> None:
         out.print(f"  {near.title}  {_absolute(near.url, page)}", markup=False, soft_wrap=True)
     for reason in answer.degraded:
         err.print(f"degraded: {reason}", markup=False, style="yellow")
-    if not page and any(one.url.startswith("/") for one in (*answer.citations, *answer.nearest)):
+    urls = [*(one.url for one in answer.citations), *(one.url for one in answer.nearest)]
+    if not page and any(url.startswith("/") for url in urls):
         say("(the links open while `make run` serves them)")
 
 

@@ -27,7 +27,8 @@ def command(*, reference: bool, as_json: bool) -> None:
     loaded = settings.load()
     secrets = {item.name for item in settings.declarations() if item.secret}
     values = {
-        item.name: (_HIDDEN if getattr(loaded, item.name) else "") if item.name in secrets
+        item.name: (_HIDDEN if getattr(loaded, item.name) else "")
+        if item.name in secrets
         else getattr(loaded, item.name)
         for item in fields(loaded)
     }

@@ -24,7 +24,8 @@ def command(*, folder: Path, as_json: bool) -> None:
     from shared.wiring.stack import services
 
     with services(settings.load(), say) as ready, bar("Indexing") as indexing, bar("Asking") as asking:
-        scores = evaluate.run(ready.settings, folder, indexing=indexing, asking=asking)
+        progress = evaluate.Progress(indexing, asking)
+        scores = evaluate.run(ready.settings, folder, progress)
     if as_json:
         emit_json(scores)
         return

@@ -38,7 +38,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="lectern", prog_name="lectern")
 def main() -> None:
-    """Answers readers' questions from a documentation site, with proof.
+    r"""Answers readers' questions from a documentation site, with proof.
 
     \b
     Start with:   lectern run

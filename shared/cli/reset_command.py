@@ -23,7 +23,9 @@ def command(*, yes: bool, as_json: bool) -> None:
 
     home = Path(settings.load().home).absolute()
     if not yes and home.exists():
-        click.confirm(f"Delete {home} with the database, the index and the bucket in it?", abort=True, err=True)
+        click.confirm(
+            f"Delete {home} with the database, the index and the bucket in it?", abort=True, err=True
+        )
     deleted = reset(home)
     if as_json:
         emit_json({"deleted": deleted, "home": str(home)})

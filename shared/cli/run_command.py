@@ -7,15 +7,22 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from shared import settings
 from shared.cli.console import bar, command_errors, err, say
 
+if TYPE_CHECKING:
+    from shared.wiring.local import LocalServer
+    from shared.wiring.sample import Site
+
 
 @click.command("run")
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option(
+    "--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one."
+)
 @click.option(
     "--docs",
     type=click.Path(path_type=Path),
@@ -34,25 +41,45 @@ def command(*, port: int, docs: Path | None, no_ingest: bool, die_with_parent: b
     started = time.monotonic()
     if die_with_parent:
         _die_with_parent()
-    from shared.wiring import ingest, sample
+    from shared.wiring import sample
     from shared.wiring.local import LocalServer
     from shared.wiring.stack import services
 
     loaded = settings.load()
     say(sample.models_line(loaded))
+    site = sample.site(docs)
     with services(loaded, say, share=False) as ready:
-        site = sample.site(docs)
-        server = LocalServer(site.settings(ready.settings), port, site.wsgi)
+        chosen = site.settings(ready.settings)
+        server = LocalServer(chosen, port, site.wsgi(), Path(loaded.home, "functions.log"))
         if not no_ingest:
-            with bar("Ingesting") as progress:
-                report = ingest.sample(ready.settings, site.folder, site.base_url, progress)
-            say(report.summary())
+            _ingest(chosen, site, is_asked_for=docs is not None)
         ready.announce(server.url)
         stopping = _serve(server)
-        err.print(f"[bold green]Lectern answers at {server.url}[/]  ({time.monotonic() - started:.1f} s; Ctrl+C stops)")
+        seconds = time.monotonic() - started
+        err.print(f"[bold green]Lectern answers at {server.url}[/]  (after {seconds:.1f} s; Ctrl+C stops)")
         stopping.wait()
         say("Stopping ...")
         server.stop()
+
+
+def _ingest(ready: settings.Settings, site: Site, *, is_asked_for: bool) -> None:
+    """Bring the index to the site, but never put the sample in the place of somebody's own."""
+    from shared.wiring import ingest
+
+    live = ingest.live_generation(ready)
+    if live and live.source != site.source and not is_asked_for:
+        say(f"The index holds {live.source}: left as it is (`lectern reset` to start with the handbook).")
+        return
+    with bar("Ingesting") as progress:
+        report = ingest.run(
+            ready,
+            site.folder,
+            ready.site_base_url,
+            source=site.source,
+            writing=progress,
+            on_refused=lambda line: say(f"left out: {line}"),
+        )
+    say(report.summary())
 
 
 def _serve(server: LocalServer) -> threading.Event:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.table import Table
@@ -12,6 +14,9 @@ from shared import settings
 from shared.cli.console import command_errors, emit_json, json_option, out, say
 from shared.errors import StackError
 from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from shared.telemetry.health import DependencyHealth
 
 _COLOURS = {"healthy": "green", "degraded": "yellow", "unhealthy": "red"}
 
@@ -52,20 +57,18 @@ def _refuse_to_make_a_stack(loaded: Settings) -> None:
         )
 
 
-def _show(dependencies: dict[str, object], facts: dict[str, object]) -> None:
+def _show(dependencies: Mapping[str, DependencyHealth], facts: Mapping[str, object]) -> None:
     status = str(facts["overall_status"])
     out.print(f"[{_COLOURS[status]}]{status}[/]" + (f"  page: {facts['page']}" if facts["page"] else ""))
     live = facts["live"]
     if isinstance(live, dict):
-        out.print(
-            f"live generation {live['id']}: {live['pages']} pages, {live['chunks']} passages from {live['source']}"
-        )
+        counts = f"{live['pages']} pages, {live['chunks']} passages"
+        out.print(f"live generation {live['id']}: {counts} from {live['source']}")
     else:
         out.print("nothing is indexed yet; start with `lectern ingest PATH`")
     table = Table(box=None, pad_edge=False)
     for column in ("part", "status", "ms", "detail"):
         table.add_column(column, overflow="fold")
     for name, one in dependencies.items():
-        facts_of = asdict(one)  # type: ignore[call-overload]
-        table.add_row(name, facts_of["status"], str(facts_of["latency_ms"]), facts_of["detail"])
+        table.add_row(name, one.status, str(one.latency_ms), one.detail)
     out.print(table)

@@ -125,7 +125,9 @@ def reset(home: Path) -> bool:
     return True
 
 
-OWN_NAMES = frozenset({"lock", "stack.json", "stack.json.new", "postgres", "qdrant", "bucket"})
+OWN_NAMES = frozenset(
+    {"lock", "stack.json", "stack.json.new", "postgres", "qdrant", "bucket", "functions.log"}
+)
 """What a home may hold: :func:`reset` deletes nothing else."""
 
 

@@ -43,8 +43,9 @@ def application() -> App:
     return App(
         [Route("POST", "/chat", chat.ask)],
         name="chat",
+        logger=process.logger("chat"),
         max_body_bytes=settings.max_content_length,
-        cors=Cors(settings.allowed_origins),
+        cors=Cors(frozenset(settings.allowed_origins)),
         ready=chat.ready,
     )
 
@@ -132,5 +133,3 @@ def events(answer: Answer) -> Iterator[Event]:
             "recorded": answer.recorded,
         },
     )
-
-

@@ -29,7 +29,7 @@ def application() -> App:
         found = examine(probes, Deadline.after(PROBE_SECONDS))
         return Reply(found, status=503 if found.overall_status == UNHEALTHY else 200)
 
-    return App([Route("GET", "/health", health)], name="health")
+    return App([Route("GET", "/health", health)], name="health", logger=process.logger("health"))
 
 
 def examined(settings: Settings) -> Health:

@@ -45,7 +45,12 @@ def application() -> App:
             )
         return Reply(run(settings, Path(settings.site_folder), settings.site_base_url))
 
-    return App([Route("POST", "/ingest", ingest)], name="ingest", max_body_bytes=settings.max_content_length)
+    return App(
+        [Route("POST", "/ingest", ingest)],
+        name="ingest",
+        logger=process.logger("ingest"),
+        max_body_bytes=settings.max_content_length,
+    )
 
 
 def run(
@@ -53,18 +58,23 @@ def run(
     folder: Path,
     base_url: str,
     *,
+    source: str = "",
     reading: Progress = lambda _done, _total: None,
     writing: Progress = lambda _done, _total: None,
     on_refused: Callable[[str], None] = lambda _line: None,
 ) -> Report:
-    """Ingest a folder of Markdown or of a built site.
+    """Ingest a folder of Markdown or of a built site. ``source`` names the site in the ledger; by default
+    its address, or the folder when it has none.
 
     Errors: those of :class:`~shared.ingestion.run.Ingestion`; pages that cannot be read are told to
     ``on_refused`` and listed in the report.
     """
-    site = read_folder(folder, base_url, progress=reading)
-    for line in site.refused:
-        on_refused(line)
+    site = read_folder(folder, base_url, lambda _what, done, total: reading(done, total))
+    if not site.built and not base_url:
+        site.base_url = settings.site_base_url
+    pages = list(site)
+    for one in site.refused:
+        on_refused(f"{one.source}: {one.reason}")
     pool = parts.database(settings)
     try:
         ingestion = Ingestion(
@@ -74,7 +84,10 @@ def run(
             alias=settings.qdrant_alias,
             clock=time.monotonic,
         )
-        return ingestion.run(site.pages, source=base_url, refused=site.refused, progress=writing)
+        refused = [f"{one.source}: {one.reason}" for one in site.refused]
+        return ingestion.run(
+            pages, source=source or base_url or str(folder.resolve()), refused=refused, progress=writing
+        )
     finally:
         pool.close()
 

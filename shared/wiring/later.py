@@ -6,6 +6,7 @@ from shared.http.app import App
 from shared.http.errors import not_implemented
 from shared.http.requests import Request
 from shared.http.routes import Reply, Route
+from shared.wiring import process
 
 
 def application(name: str, path: str) -> App:
@@ -16,4 +17,4 @@ def application(name: str, path: str) -> App:
             f"{name} is not built yet.", hint="The handbook's recovery pages say what to do until then."
         )
 
-    return App([Route("POST", path, answer)], name=name)
+    return App([Route("POST", path, answer)], name=name, logger=process.logger(name))

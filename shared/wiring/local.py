@@ -39,11 +39,12 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 class LocalServer:
     """Serves on 127.0.0.1. ``port`` 0 takes a free one.
 
-    Raises :class:`~shared.errors.StackError` when the port is in use.
+    The functions log to the file ``log``. Raises :class:`~shared.errors.StackError` when the port is in use.
     """
 
-    def __init__(self, settings: Settings, port: int, site: Wsgi) -> None:
-        process.use(settings)
+    def __init__(self, settings: Settings, port: int, site: Wsgi, log: Path) -> None:
+        self._log = log.open("a", encoding="utf-8", buffering=1)
+        process.use(settings, self._log.write)
         self._site = site
         self._functions: dict[str, Wsgi] = {}
         self._making = threading.Lock()
@@ -61,6 +62,7 @@ class LocalServer:
     def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+        self._log.close()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         name = _function_at(environ.get("PATH_INFO", "/"))
@@ -71,7 +73,9 @@ class LocalServer:
         with self._making:
             if name not in self._functions:
                 source = str(ROOT / "functions" / f"{name}.py")
-                made = functions_framework.create_app(target=name, source=source, signature_type="http")
+                made = functions_framework.create_app(  # type: ignore[no-untyped-call]
+                    target=name, source=source, signature_type="http"
+                )
                 self._functions[name] = made.wsgi_app
         return self._functions[name]
 
@@ -110,7 +114,9 @@ def site(folder: Path, pages: Callable[[str], tuple[bytes, str] | None]) -> Wsgi
         path = environ.get("PATH_INFO", "/")
         found = pages(path) or _static(folder, path)
         if found is None:
-            response = Response(f"There is nothing at {path}.\n", 404, content_type="text/plain; charset=utf-8")
+            response = Response(
+                f"There is nothing at {path}.\n", 404, content_type="text/plain; charset=utf-8"
+            )
         else:
             response = Response(found[0], 200, content_type=found[1])
         response.headers["Content-Security-Policy"] = "default-src 'self'"

@@ -57,7 +57,9 @@ def vector_search(settings: Settings) -> VectorSearch:
     from shared.adapters.qdrant.search import QdrantSearch
 
     return QdrantSearch(
-        settings.qdrant_url, settings.qdrant_api_key, read_consistency=settings.qdrant_read_consistency or None
+        settings.qdrant_url,
+        settings.qdrant_api_key,
+        read_consistency=settings.qdrant_read_consistency,
     )
 
 
@@ -79,7 +81,7 @@ def object_store(settings: Settings) -> ObjectStore:
         return FolderStore(Path(unquote(address.path)))
     from shared.adapters.gcs_http import GcsHttpStore
 
-    return GcsHttpStore(address.netloc, endpoint=settings.storage_endpoint or None)
+    return GcsHttpStore(address.netloc, endpoint=settings.storage_endpoint)
 
 
 def embedder_kind(settings: Settings) -> str:

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from shared import settings as settings_module
 from shared.errors import SettingsError
 from shared.settings import Settings
+from shared.telemetry.logs import Logger
 
 _settings: Settings | None = None
+_write: Callable[[str], object] | None = None
 
 
-def use(settings: Settings) -> None:
-    """Let every function of this process run on these settings instead of the environment's."""
-    global _settings
-    _settings = settings
+def use(settings: Settings, write: Callable[[str], object]) -> None:
+    """Let every function of this process run on these settings instead of the environment's, and log
+    through ``write`` instead of standard output.
+    """
+    global _settings, _write
+    _settings, _write = settings, write
+
+
+def logger(name: str) -> Logger:
+    """The log of one function."""
+    return Logger(name, level=current().log_level, write=_write)
 
 
 def current(require: Sequence[str] = ()) -> Settings:

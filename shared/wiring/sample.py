@@ -5,49 +5,57 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from html import escape
 from pathlib import Path
 
 from shared.errors import SourceError
 from shared.ingestion.render import render_markdown
-from shared.ingestion.sources import SourceFile, list_markdown
+from shared.ingestion.sources import read_folder
+from shared.retrieval.chunks import Page
 from shared.settings import ROOT, Settings
 from shared.wiring import local, parts
 
 HANDBOOK = ROOT / "docs"
-HANDBOOK_BASE = "/handbook"
-OWN_BASE = "/docs"
+HANDBOOK_SOURCE = "Lectern's handbook"
+BASE_URL = "/docs"
 PAGE = ROOT / "shared" / "embedded" / "page"
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A folder of Markdown and the path that it is served under."""
+    """A folder of Markdown that is served under :data:`BASE_URL`; ``source`` names it in the ledger."""
 
     folder: Path
-    base_url: str
-
-    @property
-    def is_handbook(self) -> bool:
-        return self.base_url == HANDBOOK_BASE
+    source: str
 
     def settings(self, settings: Settings) -> Settings:
         """The settings with this site for ``POST /ingest``, unless they name one."""
         if settings.site_folder:
             return settings
-        return replace(settings, site_folder=str(self.folder), site_base_url=self.base_url)
+        return replace(settings, site_folder=str(self.folder), site_base_url=BASE_URL)
 
     def wsgi(self) -> local.Wsgi:
         """The page at ``/`` and the rendered folder."""
         return local.site(PAGE, self._page)
 
     def _page(self, path: str) -> tuple[bytes, str] | None:
-        if path != self.base_url and not path.startswith(self.base_url + "/"):
+        if path != BASE_URL and not path.startswith(BASE_URL + "/"):
             return None
-        files = {one.url: one for one in list_markdown(self.folder, self.base_url)}
-        found = files.get(path.rstrip("/") or path) or files.get(path)
-        return (_html(found, tuple(files.values())).encode(), "text/html; charset=utf-8") if found else None
+        pages = list(read_folder(self.folder, BASE_URL))
+        found = next((page for page in pages if page.url.rstrip("/") == path.rstrip("/")), None)
+        return (self._html(found, pages).encode(), "text/html; charset=utf-8") if found else None
+
+    def _html(self, page: Page, pages: Sequence[Page]) -> str:
+        urls = {one.source: one.url for one in pages}
+
+        def link(target: str) -> str:
+            path, mark, anchor = target.partition("#")
+            place = posixpath.normpath(posixpath.join(posixpath.dirname(page.source), path))
+            return urls[place] + mark + anchor if place in urls else target
+
+        text = (self.folder / page.source).read_text(encoding="utf-8")
+        title, body = render_markdown(text, url=page.url, link=link)
+        return _FRAME.format(title=escape(title), items=_items(page, pages), body=body)
 
 
 def site(folder: Path | None) -> Site:
@@ -56,10 +64,10 @@ def site(folder: Path | None) -> Site:
     Raises :class:`~shared.errors.SourceError` when the folder is not there.
     """
     if folder is None:
-        return Site(HANDBOOK, HANDBOOK_BASE)
+        return Site(HANDBOOK, HANDBOOK_SOURCE)
     if not folder.is_dir():
         raise SourceError(f"{folder} is not a folder.", hint="Name a folder with Markdown files.")
-    return Site(folder.resolve(), OWN_BASE)
+    return Site(folder.resolve(), str(folder.resolve()))
 
 
 def models_line(settings: Settings) -> str:
@@ -75,27 +83,12 @@ def models_line(settings: Settings) -> str:
     return f"GEMINI_API_KEY is set; {vectors}."
 
 
-def _html(file: SourceFile, files: Sequence[SourceFile]) -> str:
-    urls = {one.path: one.url for one in files}
+def _items(here: Page, pages: Sequence[Page]) -> str:
+    def item(page: Page) -> str:
+        current = ' aria-current="page"' if page.url == here.url else ""
+        return f'<li><a href="{escape(page.url)}"{current}>{escape(page.title)}</a></li>'
 
-    def link(target: str) -> str:
-        path, mark, anchor = target.partition("#")
-        if not path.endswith((".md", ".mdx")) or "://" in path:
-            return target
-        joined = posixpath.normpath(posixpath.join(posixpath.dirname(file.path), path))
-        return urls.get(joined, target if joined not in urls else path) + mark + anchor
-
-    title, body = render_markdown(file.text(), url=file.url, link=link)
-    items = "".join(
-        f'<li{" class=here" if one.url == file.url else ""}><a href="{escape(one.url)}">{escape(_title(one))}</a></li>'
-        for one in files
-    )
-    return _FRAME.format(title=escape(title), items=items, body=body)
-
-
-@lru_cache(maxsize=1024)
-def _title(file: SourceFile) -> str:
-    return render_markdown(file.text(), url=file.url, link=lambda target: target)[0]
+    return "".join(map(item, pages))
 
 
 _FRAME = """<!doctype html>

@@ -1,0 +1,70 @@
+"""Joins evaluation: golden questions asked of the production retrieval path."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from shared.evaluation.evaluate import evaluate
+from shared.evaluation.golden import GoldenSet, read_golden
+from shared.ingestion.build import build_collection
+from shared.ingestion.markdown import read_markdown
+from shared.resilience.deadline import Deadline
+from shared.retrieval.chunks import Page
+from shared.retrieval.retriever import Retriever
+from shared.settings import Settings
+from shared.wiring import parts
+
+BUILD_SECONDS = 3600.0
+
+Count = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Told how many pages are indexed and how many questions are asked, of how many."""
+
+    indexing: Count = lambda _done, _total: None
+    asking: Count = lambda _done, _total: None
+
+
+def run(settings: Settings, folder: Path, progress: Progress = Progress()) -> dict[str, Any]:
+    """Scores of a golden folder. With documents of its own it is asked of an index of its own, which
+    goes away afterwards; without, of the live one.
+    """
+    golden = read_golden(folder)
+    embedder = parts.embedder(settings)
+    retriever = Retriever(
+        parts.vector_search(settings), embedder, time.monotonic, alias=settings.qdrant_alias
+    )
+
+    def asked(_what: str, done: int, total: int) -> None:
+        progress.asking(done, total)
+
+    def indexed(_what: str, done: int, total: int) -> None:
+        progress.indexing(done, total)
+
+    if not golden.pages:
+        return evaluate(retriever, golden, time.perf_counter, progress=asked).as_json()
+    admin = parts.vector_admin(settings)
+    collection = f"lectern-eval-{blake2b(str(folder.resolve()).encode(), digest_size=4).hexdigest()}"
+    admin.drop(collection, Deadline.after(60))
+    try:
+        build_collection(
+            admin, embedder, _pages(golden), collection, Deadline.after(BUILD_SECONDS), progress=indexed
+        )
+        found = evaluate(retriever, golden, time.monotonic, collection=collection, progress=asked)
+    finally:
+        admin.drop(collection, Deadline.after(60))
+    return found.as_json()
+
+
+def _pages(golden: GoldenSet) -> list[Page]:
+    return [
+        read_markdown(page.text, url=page.url, fallback_title=page.title, source=page.id)
+        for page in golden.pages
+    ]
