@@ -59,6 +59,11 @@ class Call:
         """Stop it now; a thread that waits for the answer wakes up with an error."""
         with self._lock:
             self.cancelled = True
+        self.sever()
+
+    def sever(self) -> None:
+        """Shut the socket that it is using, if any, in both directions."""
+        with self._lock:
             if self._socket is not None:
                 # The base class's method: ssl's own would take the session from under the reader.
                 with contextlib.suppress(OSError):

@@ -15,8 +15,9 @@ class Fault:
     ``retry_after`` the header. ``black_hole`` never answers. ``malformed`` answers 200 with a body
     that is not JSON. ``cut_after`` closes the connection after n chunks (of a whole answer: in its
     middle), ``error_after`` sends an error object as chunk n, ``end_after`` ends the stream in good
-    order but early. ``endless`` repeats the first chunk for ever. ``blocked_prompt`` and
-    ``blocked_answer`` name a reason. ``first_byte_delay`` and ``chunk_delay`` are seconds.
+    order but early. ``endless`` repeats the first chunk for ever, ``trickle`` sends one byte at a
+    time. ``blocked_prompt`` and ``blocked_answer`` name a reason. ``vectors`` spoils embeddings:
+    ``short``, ``fewer``, ``zero`` or ``nan``. ``first_byte_delay`` and ``chunk_delay`` are seconds.
     """
 
     status: int = 0
@@ -31,6 +32,7 @@ class Fault:
     trickle: bool = False
     blocked_prompt: str = ""
     blocked_answer: str = ""
+    vectors: str = ""
     first_byte_delay: float = 0.0
     chunk_delay: float = 0.0
 

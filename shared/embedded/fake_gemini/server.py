@@ -157,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
         if operation == "embedContent":
             return {"embedding": wire.embedding(model, body)}
         if operation == "batchEmbedContents":
-            return wire.embeddings(model, body)
+            return wire.spoiled(wire.embeddings(model, body), fault.vectors)
         if operation == "countTokens":
             return wire.token_count(body)
         raise wire.Refusal(404, "Requested entity was not found.")

@@ -138,6 +138,18 @@ def embeddings(model: str, request: Mapping[str, Any]) -> Document:
     return {"embeddings": [embedding(model, one) for one in requests]}
 
 
+def spoiled(embedded: Document, how: str) -> Document:
+    """A batch of embeddings with something wrong: ``short``, ``fewer``, ``zero``, ``nan``, or nothing."""
+    vectors = [one["values"] for one in embedded["embeddings"]]
+    changed = {
+        "short": [one[:-1] for one in vectors],
+        "fewer": vectors[:-1],
+        "zero": [[0.0 for _ in one] for one in vectors],
+        "nan": [["NaN", *one[1:]] for one in vectors],
+    }.get(how, vectors)
+    return {"embeddings": [{"values": one} for one in changed]}
+
+
 def token_count(request: Mapping[str, Any]) -> Document:
     return {"totalTokens": words.count_tokens(_prompt(request))}
 
