@@ -17,8 +17,6 @@ from shared.errors import DependencyError
 SERVICE = "neon"
 
 _BY_CODE: dict[str, type[DependencyError]] = {
-    "0A000": errors.Rejected,
-    "26000": errors.Overloaded,  # the pooler lost a prepared statement; a new connection has it again
     "3D000": errors.Missing,
     "40001": errors.Overloaded,
     "40P01": errors.Overloaded,
@@ -58,8 +56,6 @@ def translate(error: BaseException, operation: str, place: str) -> DependencyErr
 def breaks_connection(error: BaseException) -> bool:
     """Whether the connection is of no use after ``error``: all but a refusal by a healthy server."""
     code = code_of(error)
-    if code == "0A000" and "cached plan" in str(error):
-        return True
     return code is None or not code.startswith(_KEEPS_CONNECTION)
 
 
@@ -88,8 +84,6 @@ def _of_server(code: str, message: str) -> tuple[type[DependencyError], str]:
     detail = f"{message} [{code}]"
     if code == "57014":
         return (errors.TimedOut if "timeout" in message else errors.Cancelled), detail
-    if code == "0A000" and "cached plan" in message:
-        return errors.Overloaded, detail
     return _BY_CODE.get(code) or _BY_CLASS.get(code[:2], errors.Rejected), detail
 
 

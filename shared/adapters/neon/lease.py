@@ -14,6 +14,7 @@ from shared.resilience.deadline import Deadline
 
 LEASE_SECONDS = 30.0
 BEAT_SECONDS = 5.0
+_CALL_SECONDS = 5.0
 _NAME = "ingestion"
 
 # The database's clock alone counts: those of two machines may differ.
@@ -82,7 +83,10 @@ class Lease:
         self._beats.join()
         try:
             self._pool.statement(
-                _RELEASE, {"name": _NAME, "token": self._token}, Deadline.after(5.0), "release the lease"
+                _RELEASE,
+                {"name": _NAME, "token": self._token},
+                Deadline.after(_CALL_SECONDS),
+                "release the lease",
             )
         except DependencyError:
             return
@@ -93,7 +97,7 @@ class Lease:
                 self._pool.statement(
                     _BEAT,
                     {"name": _NAME, "token": self._token, "seconds": LEASE_SECONDS},
-                    Deadline.after(self._beat_seconds),
+                    Deadline.after(_CALL_SECONDS),
                     "renew the ingestion lease",
                 )
             except DependencyError:

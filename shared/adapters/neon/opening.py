@@ -1,6 +1,6 @@
 """What a question needs of the database before its first token, in one round trip.
 
-May this caller ask, was this asked before, what was spent, what was said before: one prepared
+May this caller ask, was this asked before, what was spent, what was said before: one
 statement answers all four, because each round trip to another region costs the reader tens of
 milliseconds.
 """

@@ -43,7 +43,7 @@ class Transaction:
 
     def query(self, sql: str, **params: Any) -> Rows:
         """Rows of one statement, whose ``:name`` placeholders take ``params``."""
-        return self._tracked(lambda: self._wire.prepared(sql, params, self._deadline, self._operation))
+        return self._tracked(lambda: self._wire.query(sql, params, self._deadline, self._operation))
 
     def script(self, sql: str) -> None:
         """Run statements without parameters: a migration."""
@@ -112,9 +112,9 @@ class Pool:
             wire.script("COMMIT", deadline, operation)
 
     def statement(self, sql: str, params: Mapping[str, Any], deadline: Deadline, operation: str) -> Rows:
-        """Rows of one statement, atomic by itself, in one round trip once this connection knows it."""
+        """Rows of one statement, atomic by itself, in one round trip."""
         with self._wire(deadline, operation) as wire:
-            return wire.prepared(sql, params, deadline, operation)
+            return wire.query(sql, params, deadline, operation)
 
     def close(self) -> None:
         """Close what is idle; connections in use close when they come back."""

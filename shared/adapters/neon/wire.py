@@ -1,26 +1,27 @@
 """One connection to Postgres, held to the deadline of each call.
 
-pg8000 has two ways of running SQL that hand one client another client's rows behind a transaction
-pooler: a bare ``run`` with parameters, and autocommit. This module is the only one that touches
-pg8000's connection, and offers neither: everything with parameters is a named prepared statement
-(one round trip once prepared), the simple protocol carries text without parameters alone.
+pg8000's own ways of running SQL with parameters send it in three parts, each with its own Sync.
+Behind a transaction pooler each part may meet another server: one client is handed another one's
+rows. This module is the only one that touches pg8000's connection, and sends Parse, Bind,
+Describe, Execute and one Sync together. That is one round trip from the first use on, one implicit
+transaction, and needs nothing that a pooler has to remember (message flow:
+https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY).
 """
 
 from __future__ import annotations
 
-import hashlib
 import select
 import socket
 import ssl
 import struct
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pg8000.native
-from pg8000.core import SYNC_MSG, Context
+from pg8000.converters import make_params
+from pg8000.core import DESCRIBE, NULL_BYTE, PORTAL, SYNC_MSG, Context
 from scramp import ScramException
 
 from shared.adapters.neon.faults import SERVICE, breaks_connection, translate
@@ -32,8 +33,6 @@ Rows = list[list[Any]]
 
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 """https://www.postgresql.org/docs/current/protocol-message-formats.html, SSLRequest"""
-
-_MOST_STATEMENTS = 100
 
 _RAISED = (
     pg8000.native.Error,
@@ -79,22 +78,25 @@ class _TlsSocket(_Timed, ssl.SSLSocket):
 
 
 class _Connection(pg8000.native.Connection):  # type: ignore[misc]
-    """Names a prepared statement by its text.
-
-    pg8000 counts them, so behind a pooler without support for named statements the same name
-    would stand for different queries of different clients. This way the worst case is an error.
-    """
-
-    def prepare_statement(self, statement: str, oids: tuple[int, ...] | None = None) -> tuple[Any, Any, Any]:
-        name = f"lectern_{hashlib.sha256(statement.encode()).hexdigest()[:32]}".encode() + b"\0"
-        self._statement_nums.add(name)
-        self.send_PARSE(name, statement, oids or ())
-        self.send_DESCRIBE_STATEMENT(name)
+    def run_together(self, sql: str, values: Mapping[str, Any]) -> Rows:
+        """The rows of one statement; everything it takes travels in one batch with one Sync."""
+        statement, pick = _placeholders(sql)
+        self.send_PARSE(NULL_BYTE, statement)
+        self.send_BIND(NULL_BYTE, make_params(self.py_types, pick(values)))
+        self._send_message(DESCRIBE, PORTAL + NULL_BYTE)
+        self.send_EXECUTE()
         self._sock.write(SYNC_MSG)
         self._sock.flush()
         context = Context(statement)
         self.handle_messages(context)
-        return name, context.columns, context.input_funcs
+        return context.rows or []
+
+
+@lru_cache(maxsize=256)
+def _placeholders(sql: str) -> tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]:
+    """The statement with $1, $2 … for its names, and what puts values in their order."""
+    statement, pick = pg8000.native.to_statement(sql)
+    return statement, pick
 
 
 class Wire:
@@ -107,7 +109,6 @@ class Wire:
         """Connect and log in: one try, at most the URL's ``connect_timeout``."""
         self._place = url.place
         self.usable = True
-        self._statements: OrderedDict[str, Any] = OrderedDict()
         limit = deadline.within(url.connect_timeout)
         self._socket = self._guarded("connect", lambda: _open(url, limit))
         try:
@@ -121,10 +122,10 @@ class Wire:
         """Run ``sql``, which has no parameters and may be several statements, in one round trip."""
         return self._run(lambda: self._connection.run(sql), deadline, operation)
 
-    def prepared(self, sql: str, params: Mapping[str, Any], deadline: Deadline, operation: str) -> Rows:
-        """Run one statement with ``:name`` parameters; prepared on first use, then one round trip."""
+    def query(self, sql: str, params: Mapping[str, Any], deadline: Deadline, operation: str) -> Rows:
+        """Run one statement with ``:name`` parameters in one round trip."""
         values = {name: _text_array(value) for name, value in params.items()}
-        return self._run(lambda: self._statement(sql).run(**values), deadline, operation)
+        return self._run(lambda: self._connection.run_together(sql, values), deadline, operation)
 
     def is_stale(self) -> bool:
         """Whether the server said something while nobody asked: it closed the connection, or will."""
@@ -167,15 +168,6 @@ class Wire:
                 f"the server offers no channel binding ({self._place}, mechanism {mechanism})",
                 hint="Take channel_binding=require out of DATABASE_URL if this server is the right one.",
             )
-
-    def _statement(self, sql: str) -> Any:
-        statement = self._statements.get(sql)
-        if statement is None:
-            if len(self._statements) >= _MOST_STATEMENTS:
-                self._statements.popitem(last=False)[1].close()
-            statement = self._statements[sql] = self._connection.prepare(sql)
-        self._statements.move_to_end(sql)
-        return statement
 
     def _run(self, call: Callable[[], Rows | None], deadline: Deadline, operation: str) -> Rows:
         self._socket.deadline = deadline
