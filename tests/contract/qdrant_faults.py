@@ -138,17 +138,23 @@ def answering(answers: dict[str, bytes], otherwise: bytes) -> Iterator[str]:
     """The address of a server that answers 200 with the body for ``METHOD /path``, or ``otherwise``."""
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        timeout = 5
+
         def do_GET(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", "0")))
             body = answers.get(f"{self.command} {self.path.partition('?')[0]}", otherwise)
             self.wfile.write(http("200 OK", body))
 
-        do_POST = do_PUT = do_DELETE = do_GET
+        do_POST = do_GET  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             """Quiet."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True  # kept connections end with the test's client
+
+    with Server(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:

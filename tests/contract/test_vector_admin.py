@@ -256,9 +256,12 @@ def test_an_alias_that_reads_otherwise_is_reported() -> None:
     """The switch would be taken for done while readers are sent elsewhere."""
     both = b'{"result": {"collections": [{"name": "new"}], "aliases": []}, "status": "ok", "time": 0}'
     applied = both.replace(b'{"collections"', b'true, "ignored": {"collections"')
-    with answering({"POST /collections/aliases": applied}, both) as url, QdrantAdmin(url) as port:
-        with pytest.raises(PreconditionFailed, match="nothing"):
-            port.switch_alias("live", "new", soon())
+    with (
+        answering({"POST /collections/aliases": applied}, both) as url,
+        QdrantAdmin(url) as port,
+        pytest.raises(PreconditionFailed, match="nothing"),
+    ):
+        port.switch_alias("live", "new", soon())
 
 
 @pytest.mark.parametrize("verb", ["count", "scroll", "upsert", "delete"])

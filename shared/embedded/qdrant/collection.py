@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import threading
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from shared.embedded.qdrant.vectors import Layout
 from shared.embedded.qdrant.wire import CreateCollection, VectorParams, convert, refuse
 from shared.errors import RequestError, StackError
 
+_LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 _CONFIG = "collection.json"
 _SHARD = "shard"
@@ -36,6 +38,7 @@ class Collection:
         self.config = _read_config(folder)
         self.layout = layout(self.config)
         self._lock = threading.Lock()
+        self._closed = False
         self._shard = self._load()
 
     @staticmethod
@@ -59,29 +62,46 @@ class Collection:
         shard = self._shard
         try:
             return self._run(work, shard)
-        except _ShardGoneError:
+        except _ShardGoneError as gone:
             with self._lock:  # whoever loads the shard again holds this
-                return self._run(work, self._replace(shard))
+                current = self._replace(shard)
+                if gone.panicked:
+                    raise refuse(f"Service internal error: {gone}", 500) from None
+                return self._run(work, current)
 
     def write(self, operation: edge.UpdateOperation) -> None:
-        """Apply ``operation``; it is in the write-ahead log when this returns."""
+        """Apply ``operation``; it is in the write-ahead log when this returns.
+
+        After a panic it is tried once more on the reloaded shard: a vector that panicked leaves its
+        slot in a state in which the next write, a good one, panics too.
+        """
         with self._lock:
-            shard = self._shard
-            try:
-                self._run(lambda current: current.update(operation), shard)
-            except _ShardGoneError as gone:
-                self._replace(shard)
-                raise refuse(f"Service internal error: {gone}", 500) from None
+            if not self._applied(operation) and not self._applied(operation):
+                raise refuse("Service internal error: the engine panicked", 500)
+
+    def _applied(self, operation: edge.UpdateOperation) -> bool:
+        """Whether the engine took it; the shard was loaded again when not. The lock is held."""
+        shard = self._shard
+        try:
+            self._run(lambda current: current.update(operation), shard)
+        except _ShardGoneError as gone:
+            _LOG.warning("a write failed, the shard is loaded again: %s", gone)
+            self._replace(shard)
+            return False
+        return True
 
     def close(self) -> None:
         """Flush and release the files."""
         with self._lock:
+            self._closed = True
             self._shard.close()
 
     def _load(self) -> edge.EdgeShard:
         try:
             return edge.EdgeShard.load(str(self._folder / _SHARD), _engine_config(self.config))
-        except Exception as error:  # the engine raises nothing narrower
+        except BaseException as error:  # the engine raises nothing narrower, and panics outside Exception
+            if not isinstance(error, Exception) and not _is_panic(error):
+                raise
             raise StackError(
                 f"Collection {self._folder.name} in {self._folder.parent} cannot be opened: {error}.",
                 hint="Run `lectern reset` and ingest again, or restore a recovery point.",
@@ -89,7 +109,10 @@ class Collection:
 
     def _replace(self, broken: edge.EdgeShard) -> edge.EdgeShard:
         """The current shard, loaded anew if it still is the broken one. The lock is held."""
+        if self._closed:  # dropped while this request was under way
+            raise refuse(f"Not found: Collection `{self._folder.name}` doesn't exist!", 404)
         if self._shard is broken:
+            _step_over(broken)
             broken.close()
             self._shard = self._load()
         return self._shard
@@ -103,16 +126,39 @@ class Collection:
             raise
         except Exception as error:  # the engine raises nothing narrower
             if _CLOSED in str(error):
-                raise _ShardGoneError(str(error)) from error
+                raise _ShardGoneError(str(error), panicked=False) from error
             raise refuse(f"Wrong input: {error}") from error
         except BaseException as panic:
-            if type(panic).__name__ != "PanicException":  # not an Exception, and importable from nowhere
+            if not _is_panic(panic):
                 raise
-            raise _ShardGoneError(f"the engine panicked: {panic}") from panic
+            raise _ShardGoneError(f"the engine panicked: {panic}", panicked=True) from panic
+
+
+def _is_panic(error: BaseException) -> bool:
+    """Whether the engine panicked: not an Exception, and importable from nowhere."""
+    return type(error).__name__ == "PanicException"
+
+
+def _step_over(shard: edge.EdgeShard) -> None:
+    """Move the write-ahead log past the operation that panicked, or it would panic again when loaded.
+
+    The log is replayed from the last operation that was applied; one that changes nothing is enough.
+    """
+    try:
+        shard.update(edge.UpdateOperation.delete_points([]))
+        shard.flush()
+    except BaseException as error:
+        if not isinstance(error, Exception) and not _is_panic(error):
+            raise
+        _LOG.warning("the engine could not step over the operation that panicked: %s", error)
 
 
 class _ShardGoneError(Exception):
     """The shard was closed under this call, or has just panicked."""
+
+    def __init__(self, message: str, *, panicked: bool) -> None:
+        super().__init__(message)
+        self.panicked = panicked
 
 
 def layout(config: CreateCollection) -> Layout:
