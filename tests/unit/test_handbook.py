@@ -132,7 +132,7 @@ def test_commands_exist(page: Path) -> None:
     """A reader would type a command or an option that `lectern` does not have."""
     for code in code_of(page):
         for line in code.replace("\\\n", " ").splitlines():
-            named = re.search(r"(?:^|[/ ])lectern ([a-z]+)\b(.*)", line)
+            named = re.search(r"(?:^|bin/| )lectern ([a-z]+)\b(.*)", line)
             if named and not line.startswith(("cd ", "git ", "from ", "import ")):
                 assert_command(named[1], named[2], line)
 
