@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -20,6 +21,9 @@ from typing import IO, Self
 from shared.embedded.postgres import EmbeddedPostgres
 from shared.embedded.qdrant import EmbeddedQdrant
 from shared.errors import StackError
+
+_ATTEMPTS = 5
+_PAUSE_SECONDS = 0.02
 
 Progress = Callable[[str], None]
 """Told what begins, in words for a person."""
@@ -117,7 +121,7 @@ def reset(home: Path) -> bool:
     unknown = {entry.name for entry in home.iterdir()} - OWN_NAMES
     if unknown:
         raise StackError(
-            f"{home} holds {', '.join(sorted(unknown))}, which Lectern did not put there; nothing was deleted.",
+            f"{home} holds {', '.join(sorted(unknown))}, which is not Lectern's; nothing was deleted.",
             hint="Check LECTERN_HOME, or delete the folder by hand.",
         )
     with _own(home):
@@ -134,16 +138,22 @@ OWN_NAMES = frozenset(
 def _own(home: Path) -> IO[str]:
     """Take the lock of an existing home; it is held until the file is closed."""
     lock = (home / "lock").open("a+", encoding="utf-8")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.seek(0)
-        owner = lock.read().strip() or "unknown"
-        lock.close()
-        raise StackError(
-            f"The stack in {home} is in use by process {owner}.",
-            hint="Stop it, or use another folder with LECTERN_HOME.",
-        ) from error
+    for attempt in range(_ATTEMPTS):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except OSError as error:
+            # Whoever asks whether a stack runs holds the lock for a moment.
+            if attempt < _ATTEMPTS - 1:
+                time.sleep(_PAUSE_SECONDS)
+                continue
+            lock.seek(0)
+            owner = lock.read().strip() or "unknown"
+            lock.close()
+            raise StackError(
+                f"The stack in {home} is in use by process {owner}.",
+                hint="Stop it, or use another folder with LECTERN_HOME.",
+            ) from error
     lock.truncate(0)
     lock.write(str(os.getpid()))
     lock.flush()

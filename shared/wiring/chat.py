@@ -97,6 +97,8 @@ def question(text: str, settings: Settings, conversation_id: str = "") -> Questi
     """A question within bounds. Raises :class:`~shared.errors.RequestError` 400 otherwise."""
     text = text.strip()
     most = settings.question_max_characters
+    if "\x00" in text:
+        raise RequestError(400, "invalid_question", "The question holds a NUL character.", hint="Remove it.")
     if not text:
         raise RequestError(400, "empty_question", "The question is empty.", hint="Ask something in words.")
     if len(text) > most:

@@ -15,6 +15,7 @@ import functions_framework
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Response
 
+from shared.embedded import page
 from shared.errors import StackError
 from shared.settings import ROOT, Settings
 from shared.wiring import process
@@ -107,29 +108,24 @@ def _bound(port: int, application: Wsgi) -> BaseWSGIServer:
         ) from error
 
 
-def site(folder: Path, pages: Callable[[str], tuple[bytes, str] | None]) -> Wsgi:
-    """The local page's files in ``folder`` at ``/``, and ``pages`` (path -> bytes and content type)."""
+Found = tuple[bytes, str]
+"""Content and content type."""
+
+
+def site(pages: Callable[[str], Found | None]) -> Wsgi:
+    """The local page at ``/``, and what ``pages`` has for a path."""
+    assets = page.assets()
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "/")
-        found = pages(path) or _static(folder, path)
+        asset = assets.get(path)
+        found = (asset.content, asset.content_type) if asset else pages(path)
         if found is None:
-            response = Response(
-                f"There is nothing at {path}.\n", 404, content_type="text/plain; charset=utf-8"
-            )
+            text = f"There is nothing at {path}.\n".encode()
+            response = Response(text, 404, content_type="text/plain; charset=utf-8")
         else:
             response = Response(found[0], 200, content_type=found[1])
-        response.headers["Content-Security-Policy"] = "default-src 'self'"
+        response.headers.update(page.HEADERS)
         return response(environ, start_response)
 
     return serve
-
-
-_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-
-
-def _static(folder: Path, path: str) -> tuple[bytes, str] | None:
-    file = folder / (path.lstrip("/") or "index.html")
-    if file.parent != folder or file.suffix not in _TYPES or not file.is_file():
-        return None
-    return file.read_bytes(), f"{_TYPES[file.suffix]}; charset=utf-8"

@@ -18,7 +18,6 @@ from shared.wiring import local, parts
 HANDBOOK = ROOT / "docs"
 HANDBOOK_SOURCE = "Lectern's handbook"
 BASE_URL = "/docs"
-PAGE = ROOT / "shared" / "embedded" / "page"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +35,9 @@ class Site:
 
     def wsgi(self) -> local.Wsgi:
         """The page at ``/`` and the rendered folder."""
-        return local.site(PAGE, self._page)
+        return local.site(self._page)
 
-    def _page(self, path: str) -> tuple[bytes, str] | None:
+    def _page(self, path: str) -> local.Found | None:
         if path != BASE_URL and not path.startswith(BASE_URL + "/"):
             return None
         pages = list(read_folder(self.folder, BASE_URL))

@@ -1,0 +1,139 @@
+"""A real stack for tests: started once, filled with a small site, reached by settings as in production."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from shared import settings
+from shared.settings import ROOT, Settings
+from shared.wiring import ingest
+from shared.wiring.stack import services
+
+ORCHARD = {
+    "intro.md": """---
+title: The orchard
+---
+
+The orchard sells apples, pears and quinces from August on.
+""",
+    "apples/picking.md": """---
+title: Picking apples
+---
+
+## When to pick
+
+Pick a Bramley when it comes off with a twist, in late September.
+
+## How to store
+
+Store apples at 3 degrees in the `cold_room`, never beside potatoes.
+
+```bash
+orchard store --room cold_room --degrees 3
+```
+""",
+    "pears.md": """---
+title: Pears
+---
+
+## Ripening
+
+Pears ripen off the tree. Set `ripening_days` to 7 for Conference pears.
+
+## Selling
+
+Sell pears by weight at the gate.
+""",
+    "bees.mdx": """---
+title: Bees
+---
+import X from './x';
+
+## Hives
+
+:::tip[Mind the wind]
+Turn the hive's entrance away from the west wind.
+:::
+""",
+}
+
+
+def write_site(folder: Path, files: dict[str, str] = ORCHARD) -> Path:
+    """The files as a folder of Markdown."""
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
+@contextmanager
+def filled_stack(home: Path, site: Path) -> Iterator[Settings]:
+    """A running stack in which ``site`` is ingested; its settings name every service."""
+    with services(settings.load({}, home=str(home), embedder="local")) as ready:
+        ingest.run(ready.settings, site, "/docs")
+        yield ready.settings
+
+
+def environment(ready: Settings, **extra: str) -> dict[str, str]:
+    """The environment of a function that uses the stack of ``ready``."""
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "DATABASE_URL": ready.database_url,
+        "QDRANT_URL": ready.qdrant_url,
+        "STORAGE_BUCKET": ready.storage_bucket,
+        **extra,
+    }
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def function(name: str, environ: dict[str, str]) -> Iterator[httpx.Client]:
+    """One function under gunicorn, as Cloud Run starts it; a client at its address."""
+    port = free_port()
+    command = [sys.executable, "-m", "gunicorn", "--workers", "1", "--threads", "8", "--timeout", "0"]
+    command += ["--no-control-socket", "--bind", f"127.0.0.1:{port}", "functions_framework:create_app()"]
+    source = {"FUNCTION_SOURCE": f"functions/{name}.py", "FUNCTION_TARGET": name}
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**environ, **source},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
+            _wait_until_live(client, process)
+            yield client
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def _wait_until_live(client: httpx.Client, process: subprocess.Popen[str], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            raise RuntimeError(f"the function ended: {process.communicate()[0]}")
+        try:
+            if client.get("/live").status_code == httpx.codes.OK:
+                return
+        except httpx.TransportError:
+            process.poll()
+    raise RuntimeError(f"the function did not answer within {seconds} s")
