@@ -107,13 +107,11 @@ def test_two_threads_at_first_use_load_one_model() -> None:
 
 def test_a_forked_process_loads_its_own(embedder: LocalEmbedder) -> None:
     """A server that forks after a warm-up would hang at its first question."""
-    expected = embedder.embed_query("hello", soon())
+    expected = embedder.embed_query(LONG, soon())
     read, write = os.pipe()
     context = multiprocessing.get_context("fork")
     child = context.Process(
-        target=lambda: os.write(
-            write, b"same" if embedder.embed_query("hello", soon()) == expected else b"not"
-        )
+        target=lambda: os.write(write, b"same" if embedder.embed_query(LONG, soon()) == expected else b"not")
     )
     child.start()
     child.join(30)

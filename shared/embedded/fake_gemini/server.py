@@ -189,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
             if failed:
                 break
             self.server.stopping.wait(fault.chunk_delay)
-        if not sse and fault.end_after is None:
+        if not sse:
             self._write_chunk(b"]", Fault())
         self.wfile.write(b"0\r\n\r\n")
 
