@@ -107,6 +107,18 @@ def test_black_hole(way: Way, operation: Operation, connected: bool) -> None:
     assert time.monotonic() - begin < 1.0
 
 
+def test_a_late_answer_is_given_to_nobody(way: Way) -> None:
+    """After a time-out the next reader does not get the answer that the last one gave up on."""
+    before = way.proxy.connections
+    way.proxy.black_hole()
+    for _ in range(2):
+        with pytest.raises(TimedOut):
+            way.pool.statement("SELECT 1", {}, Deadline.after(0.1), "ask")
+    way.proxy.heal()
+    assert way.pool.statement("SELECT 2", {}, soon(), "ask") == [[2]]
+    assert way.proxy.connections - before == 2
+
+
 def test_an_answer_that_drips_is_held_to_the_deadline(way: Way) -> None:
     """A slow network cannot stretch a call by answering a little at a time."""
     way.proxy.delay(0.12)
