@@ -38,7 +38,9 @@ class Fault:
 def http(status: str, body: bytes, *headers: str, length: int | None = None) -> bytes:
     """An HTTP answer; ``length`` may promise more than ``body`` holds."""
     size = len(body) if length is None else length
-    head = "\r\n".join([f"HTTP/1.1 {status}", f"Content-Length: {size}", *headers, "", ""])
+    head = "\r\n".join(
+        [f"HTTP/1.1 {status}", f"Content-Length: {size}", "Connection: close", *headers, "", ""]
+    )
     return head.encode() + body
 
 

@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import tarfile
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,7 +47,8 @@ def place(kind: str, folder: Path) -> Iterator[Place]:
     if kind == "address":
         yield Place(os.environ["QDRANT_URL"], os.environ.get("QDRANT_API_KEY", ""))
     elif kind == "server":
-        with released_server(folder) as url:
+        # Not pytest's folder: every run of pytest closes that to all but its owner, and this is nobody's.
+        with tempfile.TemporaryDirectory() as own, released_server(Path(own)) as url:
             yield Place(url, KEY)
     else:
         with EmbeddedQdrant(folder, api_key=KEY) as server:
@@ -68,8 +70,7 @@ def released_server(folder: Path) -> Iterator[str]:
     identity = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
     if identity:
         os.chown(home, NOBODY, NOBODY)
-        for parent in [folder, *folder.parents][:3]:  # pytest's own folders, private to root
-            parent.chmod(0o755)
+        folder.chmod(0o755)
     command = [str(binary), "--config-path", str(folder / "config.yaml"), "--disable-telemetry"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=home, env={}, stdout=log, stderr=log, **identity)

@@ -104,7 +104,8 @@ def test_the_chat_path_loads_no_client() -> None:
     """The first answer after a pause would come a second later."""
     code = (
         "import sys; import shared.adapters.qdrant.search;"
-        "print([name for name in ('qdrant_client', 'pydantic', 'grpc', 'numpy', 'qdrant_edge') if name in sys.modules])"
+        "heavy = {'qdrant_client', 'pydantic', 'grpc', 'numpy', 'qdrant_edge'};"
+        "print(sorted(heavy & set(sys.modules)))"
     )
     root = Path(__file__).resolve().parents[2]
     ran = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
