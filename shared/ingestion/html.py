@@ -44,7 +44,7 @@ _BLOCKS = frozenset(
 _UNTITLED = frozenset(
     ("note", "tip", "info", "warning", "danger", "caution", "important", "secondary", "success")
 )
-_DEEPEST = 200
+_DEEPEST = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +194,8 @@ class _Reader:
     def _list(self, node: LexborNode, depth: int, indent: str = "") -> None:
         """Items as lines; an item that holds a listing or a table is read as blocks."""
         number = 0
+        if depth > _DEEPEST:
+            return
         for item in node.iter():
             if item.tag != "li":
                 continue

@@ -21,8 +21,13 @@ _ADMONITION = re.compile(
 )
 _HEADING_ID = re.compile(r"^(\s*#{1,6}\s.*?)\{/\*\s*#([\w-]+)\s*\*/\}\s*$")
 _LABEL = re.compile(r"""\blabel\s*=\s*(?:"([^"]*)"|'([^']*)'|\{\s*["'`]([^"'`]*)["'`]\s*\})""")
-_LITERAL = re.compile(r"""^\{\s*(?:'([^'\n]*)'|"([^"\n]*)"|`([^`$\n]*)`)\s*\}""")
+_LITERAL = re.compile(r"""\{\s*(?:'([^'\n]*)'|"([^"\n]*)"|`([^`$\n]*)`)\s*\}""")
 _OPENING = re.compile(r"</?([A-Za-z][\w.:-]*)?(?=[\s/>])")
+_FRAGMENT = re.compile(r"</?>")
+_MARK = re.compile(r"[<{`\\]")
+_IN_TAG = re.compile(r"[>\"'{]")
+_TICKS = re.compile(r"`+")
+_BRACE = re.compile(r"[{}]")
 _ELEMENTS = (
     "a abbr address article aside audio b bdi bdo blockquote br button caption center cite code col colgroup "
     "dd del details dfn div dl dt em figcaption figure font footer form h1 h2 h3 h4 h5 h6 header hr i iframe "
@@ -31,7 +36,8 @@ _ELEMENTS = (
     "th thead time tr track u ul var video path wbr g circle rect object embed canvas"
 )
 _HTML = frozenset(_ELEMENTS.split())
-_LONGEST_TAG = 20_000
+_LONGEST_TAG = 5_000
+_LONGEST_INDENT = 200
 _LONGEST_MODULE = 400
 
 
@@ -123,67 +129,103 @@ def _admonition(mark: re.Match[str]) -> str:
 
 def _strip_tags(text: str) -> str:
     """Without tags of HTML elements and components, and without expressions that stand as a block."""
-    pieces: list[str] = []
-    at = 0
-    while at < len(text):
-        step = _next_mark(text, at)
-        pieces.append(text[at:step])
-        if step >= len(text):
-            break
-        kept, at = _replace(text, step)
-        pieces.append(kept)
-    return "".join(pieces)
+    return _Stripper(text).stripped() if "<" in text or "{" in text else text
 
 
-def _next_mark(text: str, at: int) -> int:
-    places = (text.find(char, at) for char in "<{`\\")
-    return min((place for place in places if place >= 0), default=len(text))
+class _Stripper:
+    """One walk over a text, from mark to mark. Braces are paired beforehand, in one pass: looking for the
+    partner of each would take the square of the time on a page full of them.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._pairs = _brace_pairs(text)
+
+    def stripped(self) -> str:
+        pieces: list[str] = []
+        at = 0
+        while mark := _MARK.search(self._text, at):
+            pieces.append(self._text[at : mark.start()])
+            kept, at = self._replace(mark.start())
+            pieces.append(kept)
+        return "".join([*pieces, self._text[at:]])
+
+    def _replace(self, at: int) -> tuple[str, int]:
+        """What stands for the mark at ``at``, and where to go on."""
+        char = self._text[at]
+        if char == "\\":
+            return self._text[at : at + 2], at + 2
+        if char == "`":
+            return _code_span(self._text, at)
+        return self._expression(at) if char == "{" else self._tag(at)
+
+    def _expression(self, at: int) -> tuple[str, int]:
+        """A quoted text is shown; a block of its own is the compiler's; all else is left to the writer."""
+        literal = _LITERAL.match(self._text, at)
+        if literal:
+            return next(group for group in literal.groups() if group is not None), literal.end()
+        end = self._pairs.get(at, 0)
+        if end and not _line_before(self._text, at).strip() and not _line_after(self._text, end).strip():
+            return "", end
+        return "{", at + 1
+
+    def _tag(self, at: int) -> tuple[str, int]:
+        """A tag goes; one that is no element, no component, or never ends is text."""
+        opening = _OPENING.match(self._text, at)
+        if not opening:
+            fragment = _FRAGMENT.match(self._text, at)
+            return ("", fragment.end()) if fragment else ("<", at + 1)
+        end = self._end_of_tag(opening.end())
+        if not end or not _is_element(opening[1] or "", self._text[at - 1 : at]):
+            return "<", at + 1
+        return _visible(self._text, at, end), end
+
+    def _end_of_tag(self, at: int) -> int:
+        """Index after the ``>`` that ends the tag, past quoted and braced attribute values; 0 if none."""
+        limit = at + _LONGEST_TAG
+        while mark := _IN_TAG.search(self._text, at, limit):
+            if mark[0] == ">":
+                return mark.end()
+            if mark[0] == "{":
+                at = self._pairs.get(mark.start(), 0)
+            else:
+                at = self._text.find(mark[0], mark.end(), limit) + 1
+            if not at:
+                return 0
+        return 0
 
 
-def _replace(text: str, at: int) -> tuple[str, int]:
-    """What stands for the mark at ``at``, and where to go on."""
-    char = text[at]
-    if char == "\\":
-        return text[at : at + 2], at + 2
-    if char == "`":
-        return _code_span(text, at)
-    if char == "{":
-        return _expression(text, at)
-    return _tag(text, at)
+def _brace_pairs(text: str) -> dict[int, int]:
+    """For each opening brace that is closed, the index after its partner."""
+    pairs: dict[int, int] = {}
+    opened: list[int] = []
+    for brace in _BRACE.finditer(text):
+        if brace[0] == "{":
+            opened.append(brace.start())
+        elif opened:
+            pairs[opened.pop()] = brace.end()
+    return pairs
 
 
 def _code_span(text: str, at: int) -> tuple[str, int]:
-    run = re.compile(r"`+").match(text, at)
-    ticks = run[0] if run else "`"
-    after = at + len(ticks)
-    paragraph = text.find("\n\n", after)
-    end = re.compile(rf"(?<!`){ticks}(?!`)").search(text, after, paragraph if paragraph >= 0 else len(text))
-    stop = end.end() if end else after
+    """The span with its ticks, or the ticks alone when the paragraph has no others to match."""
+    ticks = _TICKS.match(text, at)
+    assert ticks
+    paragraph = text.find("\n\n", ticks.end(), ticks.end() + _LONGEST_TAG)
+    limit = paragraph if paragraph >= 0 else ticks.end() + _LONGEST_TAG
+    runs = _TICKS.finditer(text, ticks.end(), limit)
+    stop = next((run.end() for run in runs if run[0] == ticks[0]), ticks.end())
     return text[at:stop], stop
 
 
-def _expression(text: str, at: int) -> tuple[str, int]:
-    literal = _LITERAL.match(text[at : at + 2_000])
-    if literal:
-        return next(group for group in literal.groups() if group is not None), at + literal.end()
-    start = text.rfind("\n", 0, at) + 1
-    end = _balanced(text, at)
-    if end and not text[start:at].strip() and not text[end:].split("\n", 1)[0].strip():
-        return "", end
-    return "{", at + 1
+def _line_before(text: str, at: int) -> str:
+    """What stands before ``at`` in its line, as far back as an indent reaches."""
+    back = max(0, at - _LONGEST_INDENT)
+    return text[max(back, text.rfind("\n", back, at) + 1) : at]
 
 
-def _tag(text: str, at: int) -> tuple[str, int]:
-    """A tag goes; one that is no element, no component, or never ends is text."""
-    opening = _OPENING.match(text, at)
-    if not opening and text.startswith(("<>", "</>"), at):
-        return "", text.index(">", at) + 1
-    if not opening or not _is_element(opening[1] or "", text[at - 1 : at]):
-        return "<", at + 1
-    end = _end_of_tag(text, opening.end())
-    if not end:
-        return "<", at + 1
-    return _visible(text, at, end), end
+def _line_after(text: str, at: int) -> str:
+    return text[at : at + _LONGEST_INDENT].split("\n", 1)[0]
 
 
 def _is_element(name: str, before: str) -> bool:
@@ -192,45 +234,11 @@ def _is_element(name: str, before: str) -> bool:
 
 
 def _visible(text: str, at: int, end: int) -> str:
-    """The label of a tab on a line of its own; a break for ``br``; else nothing."""
+    """The label of a tab on a line of its own; a space for a break; else nothing."""
     label = _LABEL.search(text, at, end)
     if label and text.startswith("<TabItem", at):
         words = next(group for group in label.groups() if group is not None)
-        indent = re.compile(r"[ \t>]*").match(text, text.rfind("\n", 0, at) + 1)
-        lead = indent[0] if indent else ""
+        before = _line_before(text, at)
+        lead = before[: len(before) - len(before.lstrip(" \t>"))]
         return f"\n\n{lead}{words}\n\n{lead}"
     return " " if text[at : at + 3].lower() in ("<br", "<td", "<th") else ""
-
-
-def _end_of_tag(text: str, at: int) -> int:
-    """Index after the ``>`` that ends the tag, past quoted and braced attribute values; 0 if none."""
-    limit = min(len(text), at + _LONGEST_TAG)
-    while at < limit:
-        char = text[at]
-        if char == ">":
-            return at + 1
-        if char in "\"'":
-            close = text.find(char, at + 1, limit)
-            if close < 0:
-                return 0
-            at = close
-        elif char == "{":
-            end = _balanced(text, at)
-            if not end:
-                return 0
-            at = end - 1
-        at += 1
-    return 0
-
-
-def _balanced(text: str, at: int) -> int:
-    """Index after the brace that closes the one at ``at``; 0 when none does within reach."""
-    depth = 0
-    for place in range(at, min(len(text), at + _LONGEST_TAG)):
-        if text[place] == "{":
-            depth += 1
-        elif text[place] == "}":
-            depth -= 1
-            if depth == 0:
-                return place + 1
-    return 0
