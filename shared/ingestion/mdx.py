@@ -19,7 +19,7 @@ _ADMONITION = re.compile(
     r"^(?P<indent>[ \t>]*):::+(?P<kind>[A-Za-z][\w-]*)?(?:\[(?P<label>.*)\]|[ \t]+(?P<title>[^{]*?))?"
     r"[ \t]*(?:\{[^}]*\})?[ \t]*$"
 )
-_HEADING_ID = re.compile(r"^(\s*#{1,6}\s.*?)\{/\*\s*#([\w-]+)\s*\*/\}\s*$")
+_HEADING_ID = re.compile(r"^(\s*#{1,6}\s.*?)\{/\*\s*#([\w-]+)\s*\*/\}(?=\s*$)")
 _LABEL = re.compile(r"""\blabel\s*=\s*(?:"([^"]*)"|'([^']*)'|\{\s*["'`]([^"'`]*)["'`]\s*\})""")
 _LITERAL = re.compile(r"""\{\s*(?:'([^'\n]*)'|"([^"\n]*)"|`([^`$\n]*)`)\s*\}""")
 _OPENING = re.compile(r"</?([A-Za-z][\w.:-]*)?(?=[\s/>])")
