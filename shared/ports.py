@@ -342,17 +342,27 @@ class Piece:
     finish_reason: str = ""
 
 
+class Pieces(Protocol):
+    """A streamed answer under way."""
+
+    def __iter__(self) -> Iterator[Piece]: ...
+
+    def __next__(self) -> Piece: ...
+
+    def close(self) -> None:
+        """End the call to the service at once; may be called from any thread."""
+        ...
+
+
 class Generator(Protocol):
     """A language model. Errors: those of :class:`Embedder`, ``Blocked`` when a safety filter
     withheld the prompt or the answer, ``Interrupted`` when the stream broke after it began.
-
-    Closing the returned iterator ends the call to the service.
     """
 
     @property
     def model(self) -> str: ...
 
-    def stream(self, prompt: Prompt, deadline: Deadline) -> Iterator[Piece]:
+    def stream(self, prompt: Prompt, deadline: Deadline) -> Pieces:
         """The answer as it is written; at least one piece, the last with usage."""
         ...
 

@@ -164,9 +164,10 @@ class Settings:
 
     caller_mode: str = setting(
         "platform",
-        "Who checks internal callers: Cloud Run's IAM (`platform`) or the code itself (`verify`).",
+        "Who checks internal callers: Cloud Run's IAM (`platform`), the code itself (`verify`), or nobody "
+        "(`open`, for one machine).",
         section=_CALLERS,
-        choices=("platform", "verify"),
+        choices=("platform", "verify", "open"),
     )
     caller_audience: str = setting(
         "", "Audience that an internal caller's token must name.", section=_CALLERS

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from shared.ports import Usage
+
 EXTRACTIVE, GENERATED, NOT_FOUND = "extractive", "generated", "not_found"
 
 
@@ -48,3 +50,4 @@ class Answer:
     generation: str
     recorded: bool = False
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    usage: Usage | None = None

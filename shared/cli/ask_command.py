@@ -29,13 +29,14 @@ def command(*, question: str, as_json: bool) -> None:
     documentation does not say.
     """
     from shared.wiring import chat
+    from shared.wiring.parts import Parts
     from shared.wiring.stack import running, services
 
     loaded = settings.load()
     with services(loaded, lambda _: None) as ready:
-        answer = chat.service(ready.settings).ask(
-            chat.question(question, loaded), Deadline.after(loaded.request_deadline_seconds)
-        )
+        with Parts(ready.settings) as parts:
+            asked = chat.question(question, loaded)
+            answer = chat.service(parts).ask(asked, Deadline.after(loaded.request_deadline_seconds))
         addresses = running(Path(loaded.home))
     if as_json:
         emit_json(asdict(answer))

@@ -128,7 +128,7 @@ class Ingestion:
         return not same_rules or plan.drift > DRIFT or not self._exists(self.collection(live.id))
 
     def _exists(self, collection: str) -> bool:
-        return collection in self._vectors.collections(self._step())
+        return collection in self._collections()
 
     def _plan(self, generation_id: str, read: Sequence[_Read]) -> _Plan:
         known = self._ledger.pages(generation_id, self._step()) if generation_id else {}
@@ -182,8 +182,7 @@ class Ingestion:
         return found
 
     def _begin(self, known: Sequence[Generation], source: str, statistics: Statistics) -> Generation:
-        number = 1 + max((int(one.id[1:]) for one in known), default=0)
-        generation = Generation(f"g{number:04d}", self._fingerprint, source, "building", 0, 0)
+        generation = Generation(self._next_id(known), self._fingerprint, source, "building", 0, 0)
         self._ledger.start_generation(generation, self._step())
         dimensions = self._embedder.dimensions if self._embedder else 0
         collection = self.collection(generation.id)
@@ -192,6 +191,19 @@ class Ingestion:
         facts = Facts(generation.id, self._fingerprint, self._model, dimensions)
         self._vectors.upsert(collection, [statistics_point(statistics, facts)], self._step())
         return generation
+
+    def _next_id(self, known: Sequence[Generation]) -> str:
+        """Beyond every generation that the ledger or the engine knows: after a ledger was lost, the
+        collection that readers are served from is not written over.
+        """
+        names = [one.id for one in known]
+        prefix = self.collection("g")
+        names += [name[len(prefix) - 1 :] for name in self._collections() if name.startswith(prefix)]
+        numbers = [int(name[1:]) for name in names if name[1:].isdigit()]
+        return f"g{1 + max(numbers, default=0):04d}"
+
+    def _collections(self) -> list[str]:
+        return self._vectors.collections(self._step())
 
     def _statistics(self, generation_id: str) -> bytes | None:
         collection = self.collection(generation_id)
@@ -215,9 +227,15 @@ class Ingestion:
 
     def _forget_old(self, live_id: str) -> None:
         """Keep the live generation and the one before it, for going back."""
-        retired = [one for one in self._ledger.generations(self._step()) if one.id != live_id]
+        known = self._ledger.generations(self._step())
+        retired = [one for one in known if one.id != live_id]
         for one in retired[1:]:
             self._throw_away(one.id)
+        kept = {self.collection(one.id) for one in known} - {self.collection(one.id) for one in retired[1:]}
+        prefix = self.collection("g")
+        for name in self._collections():
+            if name.startswith(prefix) and name[len(prefix) :].isdigit() and name not in kept:
+                self._vectors.drop(name, self._step())
 
     def _throw_away(self, generation_id: str) -> None:
         self._vectors.drop(self.collection(generation_id), self._step())

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import chain
 
 from shared.answering.answers import Answer
-from shared.answering.service import AnswerService, Question
+from shared.answering.service import AnswerService, Cited, Finished, Question, Started, Step, Text
 from shared.errors import RequestError
 from shared.http.app import App
 from shared.http.cors import Cors
@@ -18,7 +19,8 @@ from shared.http.sse import Event, EventStream
 from shared.resilience.deadline import Deadline
 from shared.retrieval.retriever import Retriever
 from shared.settings import Settings
-from shared.wiring import parts, process
+from shared.wiring import process
+from shared.wiring.parts import Parts
 
 REQUIRED = ("database_url", "qdrant_url")
 
@@ -39,7 +41,7 @@ def prepare() -> None:
 def application() -> App:
     """The function's application, made at the first request."""
     settings = process.current(REQUIRED)
-    chat = Chat(service(settings), settings)
+    chat = Chat(service(Parts(settings)), settings)
     return App(
         [Route("POST", "/chat", chat.ask)],
         name="chat",
@@ -50,19 +52,17 @@ def application() -> App:
     )
 
 
-def service(settings: Settings) -> AnswerService:
+def service(parts: Parts) -> AnswerService:
     """The answering service on the services that the settings name."""
-    embedder = parts.embedder(settings)
-    retriever = Retriever(
-        parts.vector_search(settings), embedder, time.monotonic, alias=settings.qdrant_alias
-    )
+    alias = parts.settings.qdrant_alias
     return AnswerService(
-        retriever,
-        parts.answer_log(parts.database(settings)),
+        Retriever(parts.vector_search, parts.embedder, time.monotonic, alias=alias),
+        parts.answer_log,
+        parts.generator,
         new_id=lambda: secrets.token_urlsafe(12),
         clock=time.monotonic,
         now=time.time,
-        wants_vectors=embedder is not None,
+        wants_vectors=parts.embedder is not None,
     )
 
 
@@ -77,15 +77,14 @@ class Chat:
         """``POST /chat``: JSON, or events when the caller accepts them."""
         body = request.decode(ChatBody)
         asked = question(body.question, self._settings, body.conversation_id)
-        answer = self._answers.ask(asked, Deadline.after(self._settings.request_deadline_seconds))
-        request.log.add(
-            kind=answer.kind,
-            rung=answer.rung,
-            degraded=list(answer.degraded),
-            recorded=answer.recorded,
-            timings_ms=dict(answer.timings_ms),
-        )
-        return EventStream(events(answer)) if wants_stream(request) else Reply(answer)
+        deadline = Deadline.after(self._settings.request_deadline_seconds)
+        steps = self._answers.steps(asked, deadline)
+        if wants_stream(request):
+            # The first step is made here: a question that cannot be answered at all still gets its status.
+            return EventStream(_events(chain([next(steps)], steps), request))
+        answer = next(step.answer for step in steps if isinstance(step, Finished))
+        _log(answer, request)
+        return Reply(answer)
 
     def ready(self, _request: Request) -> Reply:
         """``GET /ready``: whether a question can be answered now, and from which generation."""
@@ -111,27 +110,42 @@ def question(text: str, settings: Settings, conversation_id: str = "") -> Questi
     return Question(text, conversation_id)
 
 
-def events(answer: Answer) -> Iterator[Event]:
-    """The answer as the events that a page shows."""
-    yield Event(
-        "meta",
-        {
-            "answer_id": answer.answer_id,
-            "rung": answer.rung,
-            "degraded": answer.degraded,
-            "generation": answer.generation,
-        },
+def _events(steps: Iterable[Step], request: Request) -> Iterator[Event]:
+    for step in steps:
+        if isinstance(step, Finished):
+            _log(step.answer, request)
+        yield event(step)
+
+
+def _log(answer: Answer, request: Request) -> None:
+    request.log.add(
+        kind=answer.kind,
+        rung=answer.rung,
+        degraded=list(answer.degraded),
+        recorded=answer.recorded,
+        timings_ms=dict(answer.timings_ms),
     )
-    yield Event("token", {"text": answer.answer})
-    for citation in answer.citations:
-        yield Event("citation", citation)
-    yield Event(
-        "done",
-        {
-            "kind": answer.kind,
-            "nearest": answer.nearest,
-            "usage": {},
-            "timings_ms": answer.timings_ms,
-            "recorded": answer.recorded,
-        },
-    )
+
+
+def event(step: Step) -> Event:
+    """A step of an answer as the event that a page shows."""
+    match step:
+        case Started():
+            return Event("meta", step)
+        case Text():
+            return Event("token", step)
+        case Cited():
+            return Event("citation", step.citation)
+        case Finished():
+            answer = step.answer
+            return Event(
+                "done",
+                {
+                    "kind": answer.kind,
+                    "nearest": answer.nearest,
+                    "usage": answer.usage,
+                    "timings_ms": answer.timings_ms,
+                    "recorded": answer.recorded,
+                    "degraded": answer.degraded,
+                },
+            )

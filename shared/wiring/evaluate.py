@@ -17,7 +17,7 @@ from shared.resilience.deadline import Deadline
 from shared.retrieval.chunks import Page
 from shared.retrieval.retriever import Retriever
 from shared.settings import Settings
-from shared.wiring import parts
+from shared.wiring.parts import Parts
 
 BUILD_SECONDS = 3600.0
 
@@ -37,10 +37,13 @@ def run(settings: Settings, folder: Path, progress: Progress = Progress()) -> di
     goes away afterwards; without, of the live one.
     """
     golden = read_golden(folder)
-    embedder = parts.embedder(settings)
-    retriever = Retriever(
-        parts.vector_search(settings), embedder, time.monotonic, alias=settings.qdrant_alias
-    )
+    with Parts(settings) as parts:
+        return _run(parts, golden, folder, progress)
+
+
+def _run(parts: Parts, golden: GoldenSet, folder: Path, progress: Progress) -> dict[str, Any]:
+    alias = parts.settings.qdrant_alias
+    retriever = Retriever(parts.vector_search, parts.embedder, time.monotonic, alias=alias)
 
     def asked(_what: str, done: int, total: int) -> None:
         progress.asking(done, total)
@@ -50,12 +53,12 @@ def run(settings: Settings, folder: Path, progress: Progress = Progress()) -> di
 
     if not golden.pages:
         return evaluate(retriever, golden, time.perf_counter, progress=asked).as_json()
-    admin = parts.vector_admin(settings)
+    admin = parts.vector_admin
     collection = f"lectern-eval-{blake2b(str(folder.resolve()).encode(), digest_size=4).hexdigest()}"
     admin.drop(collection, Deadline.after(60))
     try:
         build_collection(
-            admin, embedder, _pages(golden), collection, Deadline.after(BUILD_SECONDS), progress=indexed
+            admin, parts.embedder, _pages(golden), collection, Deadline.after(BUILD_SECONDS), progress=indexed
         )
         found = evaluate(retriever, golden, time.monotonic, collection=collection, progress=asked)
     finally:

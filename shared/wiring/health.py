@@ -10,20 +10,22 @@ from shared.http.routes import Reply, Route
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
 from shared.telemetry.health import UNHEALTHY, Health, Probe, examine
-from shared.wiring import parts, process
+from shared.wiring import process
+from shared.wiring.parts import Parts, embedder_kind
 
 PROBE_SECONDS = 3.0
+REQUIRED = ("database_url", "qdrant_url", "storage_bucket")
 
 
 def prepare() -> None:
     """Check the settings before the first request."""
-    process.current()
+    process.current(REQUIRED)
 
 
 @cache
 def application() -> App:
     """The function's application, made at the first request."""
-    probes = probes_of(process.current())
+    probes = probes_of(Parts(process.current(REQUIRED)))
 
     def health(_request: Request) -> Reply:
         found = examine(probes, Deadline.after(PROBE_SECONDS))
@@ -34,30 +36,28 @@ def application() -> App:
 
 def examined(settings: Settings) -> Health:
     """The health of everything that the settings name, for the command line."""
-    return examine(probes_of(settings), Deadline.after(PROBE_SECONDS))
+    with Parts(settings) as parts:
+        return examine(probes_of(parts), Deadline.after(PROBE_SECONDS))
 
 
-def probes_of(settings: Settings) -> list[Probe]:
+def probes_of(parts: Parts) -> list[Probe]:
     """Postgres, Qdrant, the bucket and the model that makes vectors."""
-    pool = parts.database(settings)
-    log, search = parts.answer_log(pool), parts.vector_search(settings)
-    store = parts.object_store(settings)
-    kind = parts.embedder_kind(settings)
 
     def database(deadline: Deadline) -> str:
-        log.ping(deadline)
+        parts.answer_log.ping(deadline)
         return "answers queries"
 
     def qdrant(deadline: Deadline) -> str:
-        collection = search.aliases(deadline).get(settings.qdrant_alias)
+        collection = parts.vector_search.aliases(deadline).get(parts.settings.qdrant_alias)
         return f"live generation {collection}" if collection else "nothing is indexed yet"
 
     def storage(deadline: Deadline) -> str:
-        next(iter(store.list("health/", deadline)), None)
+        next(iter(parts.object_store.list("health/", deadline)), None)
         return "can be listed"
 
     def embedding(_deadline: Deadline) -> str:
-        made = parts.embedder(settings)
+        made = parts.embedder
+        kind = embedder_kind(parts.settings)
         return f"{kind}: {made.model}" if made else "none: answers are found by words alone"
 
     return [

@@ -17,9 +17,11 @@ from shared.ingestion.sources import read_folder
 from shared.ports import Generation
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
-from shared.wiring import parts, process
+from shared.wiring import process
+from shared.wiring.parts import Parts
 
 REQUIRED = ("database_url", "qdrant_url")
+CALLER_SECONDS = 5.0
 
 
 class IngestBody(Body, frozen=True):
@@ -28,15 +30,18 @@ class IngestBody(Body, frozen=True):
 
 def prepare() -> None:
     """Check the settings before the first request."""
-    process.current(REQUIRED)
+    process.check(lambda settings: Parts(settings).caller_check, REQUIRED)
 
 
 @cache
 def application() -> App:
     """The function's application, made at the first request."""
     settings = process.current(REQUIRED)
+    callers = Parts(settings).caller_check
 
     def ingest(request: Request) -> Reply:
+        if callers:
+            request.log.add(caller=callers.check(request.headers, Deadline.after(CALLER_SECONDS)).email)
         if request.body:
             request.decode(IngestBody)
         if not settings.site_folder:
@@ -73,30 +78,28 @@ def run(
     if not site.built and not base_url:
         site.base_url = settings.site_base_url
     pages = list(site)
-    for one in site.refused:
-        on_refused(f"{one.source}: {one.reason}")
-    pool = parts.database(settings)
-    try:
-        ingestion = Ingestion(
-            parts.ledger(pool),
-            parts.vector_admin(settings),
-            parts.embedder(settings),
-            alias=settings.qdrant_alias,
-            clock=time.monotonic,
-        )
-        refused = [f"{one.source}: {one.reason}" for one in site.refused]
-        return ingestion.run(
+    refused = [f"{one.source}: {one.reason}" for one in site.refused]
+    for line in refused:
+        on_refused(line)
+    with Parts(settings) as parts:
+        return ingestion(parts).run(
             pages, source=source or base_url or str(folder.resolve()), refused=refused, progress=writing
         )
-    finally:
-        pool.close()
+
+
+def ingestion(parts: Parts) -> Ingestion:
+    """Ingestion on the services that the settings name."""
+    return Ingestion(
+        parts.ledger,
+        parts.vector_admin,
+        parts.embedder,
+        alias=parts.settings.qdrant_alias,
+        clock=time.monotonic,
+    )
 
 
 def live_generation(settings: Settings) -> Generation | None:
     """The generation that readers see, as the ledger has it; None before the first ingestion."""
-    pool = parts.database(settings)
-    try:
-        known = parts.ledger(pool).generations(Deadline.after(10.0))
-    finally:
-        pool.close()
+    with Parts(settings) as parts:
+        known = parts.ledger.generations(Deadline.after(10.0))
     return next((one for one in known if one.status == "live"), None)

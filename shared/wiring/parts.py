@@ -1,87 +1,213 @@
-"""Ports joined to adapters, by settings alone. Every import of an adapter is local to its function, so
-that a function loads only what it uses.
+"""Ports joined to adapters, by settings alone. Every import of an adapter is local to its method, so that
+a function loads only what it uses.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from shared.errors import SettingsError
-from shared.ports import AnswerLog, Embedder, Ledger, ObjectStore, VectorAdmin, VectorSearch
+from shared.ports import AnswerLog, Embedder, Generator, Ledger, ObjectStore, VectorAdmin, VectorSearch
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
 
 if TYPE_CHECKING:
+    import httpx
+
+    from shared.access.oidc import CallerCheck
     from shared.adapters.neon.pool import Pool
 
-
-def database(settings: Settings) -> Pool:
-    """The connections to Postgres that every repository of this process shares."""
-    from shared.adapters.neon.pool import Pool
-
-    return Pool(settings.database_url, size=settings.database_pool_size)
+T = TypeVar("T")
 
 
-def prepare_database(settings: Settings, deadline: Deadline, *, ours_alone: bool = False) -> None:
-    """Bring the schema up to date. ``ours_alone``: the server was started for this process, so nobody
-    can hold a lease.
-    """
-    from shared.adapters.neon.lease import end_leases
-    from shared.adapters.neon.migrate import migrate
+class Parts:
+    """The services that the settings name, each joined at first use and closed together."""
 
-    pool = database(settings)
-    try:
-        migrate(pool, deadline)
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._opened.close()
+
+    def _open(self, part: T, close: Callable[[], None]) -> T:
+        self._opened.callback(close)
+        return part
+
+    # ------------------------------------------------------------ Postgres
+
+    @cached_property
+    def _pool(self) -> Pool:
+        from shared.adapters.neon.pool import Pool
+
+        pool = Pool(self.settings.database_url, size=self.settings.database_pool_size)
+        return self._open(pool, pool.close)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        from shared.adapters.neon.ledger import NeonLedger
+
+        return NeonLedger(self._pool)
+
+    @cached_property
+    def answer_log(self) -> AnswerLog:
+        from shared.adapters.neon.answers import NeonAnswerLog
+
+        return NeonAnswerLog(self._pool)
+
+    def prepare_database(self, deadline: Deadline, *, ours_alone: bool = False) -> None:
+        """Bring the schema up to date. ``ours_alone``: the server was started for this process, so whoever
+        holds a lease is dead.
+        """
+        from shared.adapters.neon.lease import end_leases
+        from shared.adapters.neon.migrate import migrate
+
+        migrate(self._pool, deadline)
         if ours_alone:
-            end_leases(pool, deadline)
-    finally:
-        pool.close()
+            end_leases(self._pool, deadline)
 
+    # ------------------------------------------------------------ Qdrant
 
-def ledger(pool: Pool) -> Ledger:
-    from shared.adapters.neon.ledger import NeonLedger
+    @cached_property
+    def vector_search(self) -> VectorSearch:
+        """Over plain REST: for questions."""
+        from shared.adapters.qdrant.search import QdrantSearch
 
-    return NeonLedger(pool)
+        own = self.settings
+        search = QdrantSearch(
+            own.qdrant_url, own.qdrant_api_key, read_consistency=own.qdrant_read_consistency or None
+        )
+        return self._open(search, search.close)
 
+    @cached_property
+    def vector_admin(self) -> VectorAdmin:
+        """Through qdrant-client: for ingestion and operations."""
+        from shared.adapters.qdrant.admin import QdrantAdmin
 
-def answer_log(pool: Pool) -> AnswerLog:
-    from shared.adapters.neon.answers import NeonAnswerLog
+        own = self.settings
+        admin = QdrantAdmin(
+            own.qdrant_url, own.qdrant_api_key, replication_factor=own.qdrant_replication_factor
+        )
+        return self._open(admin, admin.close)
 
-    return NeonAnswerLog(pool)
+    # ------------------------------------------------------------ the bucket
 
+    @cached_property
+    def object_store(self) -> ObjectStore:
+        """The bucket over plain REST, or a folder: for what is small."""
+        address = urlsplit(self.settings.storage_bucket)
+        if address.scheme == "file":
+            return self._folder(address.path)
+        from shared.adapters.access_token import MetadataToken
+        from shared.adapters.gcs_http import ENDPOINT, GcsHttpStore
 
-def vector_search(settings: Settings) -> VectorSearch:
-    """Qdrant over plain REST: for questions."""
-    from shared.adapters.qdrant.search import QdrantSearch
+        endpoint = self.settings.storage_endpoint
+        token = None if endpoint else MetadataToken(self._http)
+        return GcsHttpStore(address.netloc, endpoint=endpoint or ENDPOINT, token=token, client=self._http)
 
-    return QdrantSearch(
-        settings.qdrant_url,
-        settings.qdrant_api_key,
-        read_consistency=settings.qdrant_read_consistency,
-    )
+    @cached_property
+    def bulk_store(self) -> ObjectStore:
+        """The same bucket through google-cloud-storage: for long streams and operations."""
+        address = urlsplit(self.settings.storage_bucket)
+        if address.scheme == "file":
+            return self._folder(address.path)
+        from shared.adapters.gcs import GcsStore
 
+        store = GcsStore(address.netloc, endpoint=self.settings.storage_endpoint or None)
+        return self._open(store, store.close)
 
-def vector_admin(settings: Settings) -> VectorAdmin:
-    """Qdrant through qdrant-client: for ingestion and operations."""
-    from shared.adapters.qdrant.admin import QdrantAdmin
-
-    return QdrantAdmin(
-        settings.qdrant_url, settings.qdrant_api_key, replication_factor=settings.qdrant_replication_factor
-    )
-
-
-def object_store(settings: Settings) -> ObjectStore:
-    """The bucket that STORAGE_BUCKET names."""
-    address = urlsplit(settings.storage_bucket)
-    if address.scheme == "file":
+    def _folder(self, path: str) -> ObjectStore:
         from shared.embedded.folder import FolderStore
 
-        return FolderStore(Path(unquote(address.path)))
-    from shared.adapters.gcs_http import GcsHttpStore
+        return FolderStore(Path(unquote(path)))
 
-    return GcsHttpStore(address.netloc, endpoint=settings.storage_endpoint)
+    @cached_property
+    def _http(self) -> httpx.Client:
+        import httpx
+
+        client = httpx.Client(trust_env=False)
+        return self._open(client, client.close)
+
+    # ------------------------------------------------------------ language models
+
+    @cached_property
+    def embedder(self) -> Embedder | None:
+        """Who makes vectors; None when answers are found by words alone."""
+        kind = embedder_kind(self.settings)
+        if kind == "local":
+            from shared.embedded.minilm import LocalEmbedder
+
+            folder = self.settings.embedding_model_folder
+            return LocalEmbedder(Path(folder) if folder else None)
+        return self.gemini_embedder() if kind == "gemini" else None
+
+    @cached_property
+    def generator(self) -> Generator | None:
+        """Who writes answers; None when the passages themselves are the answer."""
+        own = self.settings
+        if not writes_answers(own):
+            return None
+        from shared.adapters.gemini.prices import Prices
+
+        prices = Prices(own.gemini_input_usd_per_million, own.gemini_output_usd_per_million)
+        if own.gemini_client == "generativeai":
+            from shared.adapters.gemini.generativeai import GenerativeAIGenerator as Client
+        else:
+            from shared.adapters.gemini.rest import GeminiGenerator as Client  # type: ignore[assignment]
+        made = Client(_key(own), own.gemini_model, base_url=own.gemini_base_url, prices=prices)
+        return self._open(made, made.close)
+
+    def gemini_embedder(self) -> Embedder:
+        """Gemini as embedder, whatever the setting `embedder` says."""
+        own = self.settings
+        if own.gemini_client == "generativeai":
+            from shared.adapters.gemini.generativeai import GenerativeAIEmbedder as Client
+        else:
+            from shared.adapters.gemini.rest import GeminiEmbedder as Client  # type: ignore[assignment]
+        made = Client(
+            _key(own),
+            own.gemini_embedding_model,
+            dimensions=own.gemini_embedding_dimensions,
+            base_url=own.gemini_base_url,
+        )
+        return self._open(made, made.close)
+
+    # ------------------------------------------------------------ who calls
+
+    @cached_property
+    def caller_check(self) -> CallerCheck | None:
+        """Who may start the internal functions; None when everybody on this machine may."""
+        own = self.settings
+        if own.caller_mode == "open":
+            return None
+        from shared.access.oidc import CallerCheck
+
+        verifier = None
+        if own.caller_mode == "verify":
+            from shared.adapters.google_tokens import GoogleCertificates, GoogleTokens
+
+            verifier = GoogleTokens(GoogleCertificates(self._http))
+        return CallerCheck(
+            mode="verify" if verifier else "platform",
+            audience=own.caller_audience,
+            allowed_emails=own.caller_emails,
+            verifier=verifier,
+        )
 
 
 def embedder_kind(settings: Settings) -> str:
@@ -93,23 +219,15 @@ def embedder_kind(settings: Settings) -> str:
     return "local" if settings.embedding_model_folder or _local_model_installed() else "none"
 
 
-def embedder(settings: Settings) -> Embedder | None:
-    """Who makes vectors; None when answers are found by words alone."""
-    kind = embedder_kind(settings)
-    if kind == "local":
-        from shared.embedded.minilm import LocalEmbedder
-
-        folder = settings.embedding_model_folder
-        return LocalEmbedder(Path(folder) if folder else None)
-    if kind == "gemini":
-        return _gemini_embedder(settings)
-    return None
+def writes_answers(settings: Settings) -> bool:
+    """Whether a language model writes the answers."""
+    return settings.generator == "gemini" or (settings.generator == "auto" and bool(settings.gemini_api_key))
 
 
-def _gemini_embedder(settings: Settings) -> Embedder:
+def _key(settings: Settings) -> str:
     if not settings.gemini_api_key:
-        raise SettingsError(["GEMINI_API_KEY is missing: embedder is set to gemini"])
-    raise NotImplementedError
+        raise SettingsError(["GEMINI_API_KEY is missing: embedder or generator is set to gemini"])
+    return settings.gemini_api_key
 
 
 def _local_model_installed() -> bool:

@@ -41,6 +41,14 @@ def current(require: Sequence[str] = ()) -> Settings:
     return _settings
 
 
+def check(work: Callable[[Settings], object], require: Sequence[str] = ()) -> None:
+    """Run what finds mistakes among several settings, with :func:`current`'s way to report them."""
+    try:
+        work(current(require))
+    except SettingsError as error:
+        _end(error)
+
+
 def _end(error: SettingsError) -> NoReturn:
     print(str(error), file=sys.stderr, flush=True)  # noqa: T201 - the log of a process that cannot start
     raise SystemExit(2) from error

@@ -10,7 +10,7 @@ from pathlib import Path
 from shared.embedded.stack import Addresses, EmbeddedStack, Progress, reset, running
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
-from shared.wiring import parts
+from shared.wiring.parts import Parts
 
 __all__ = ["Addresses", "Progress", "Services", "is_embedded", "reset", "running", "services"]
 
@@ -42,18 +42,22 @@ def services(
     """
     addresses = running(Path(settings.home)) if share and is_embedded(settings) else None
     if not is_embedded(settings) or addresses:
-        ready = filled(settings, addresses) if addresses else settings
-        parts.prepare_database(ready, Deadline.after(MIGRATION_SECONDS))
-        yield Services(ready)
+        yield _prepared(_filled(settings, addresses) if addresses else settings)
         return
     with EmbeddedStack(Path(settings.home), progress) as stack:
         assert stack.addresses is not None
-        ready = filled(settings, stack.addresses)
-        parts.prepare_database(ready, Deadline.after(MIGRATION_SECONDS), ours_alone=True)
-        yield Services(ready, stack.announce)
+        ready = _prepared(_filled(settings, stack.addresses), ours_alone=not settings.database_url)
+        ready.announce = stack.announce
+        yield ready
 
 
-def filled(settings: Settings, addresses: Addresses) -> Settings:
+def _prepared(settings: Settings, *, ours_alone: bool = False) -> Services:
+    with Parts(settings) as parts:
+        parts.prepare_database(Deadline.after(MIGRATION_SECONDS), ours_alone=ours_alone)
+    return Services(settings)
+
+
+def _filled(settings: Settings, addresses: Addresses) -> Settings:
     """The settings with the stack's address for each service that they do not name."""
     missing = {name: getattr(addresses, name) for name in SERVICES if not getattr(settings, name)}
     return replace(settings, **missing)
