@@ -50,7 +50,6 @@ class Outline:
         if self._blocks or headings:
             self._sections.append(Section(headings, self._anchor, tuple(self._blocks)))
         self._blocks = []
-        self._path = list(self._path)
         self._anchor = ""
 
 
