@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,10 +29,17 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Folder of Markdown to serve and ingest instead of Lectern's own handbook.",
 )
+@click.option(
+    "--fake-gemini",
+    is_flag=True,
+    help="Let a stand-in for Gemini write and embed, to try generated answers without a key.",
+)
 @click.option("--no-ingest", is_flag=True, help="Serve what is indexed already.")
 @click.option("--die-with-parent", is_flag=True, hidden=True)
 @command_errors
-def command(*, port: int, docs: Path | None, no_ingest: bool, die_with_parent: bool) -> None:
+def command(
+    *, port: int, docs: Path | None, fake_gemini: bool, no_ingest: bool, die_with_parent: bool
+) -> None:
     """Serve Lectern on this machine, with the handbook as a sample.
 
     Starts a real Postgres, Qdrant's engine and a folder as bucket under .lectern/ (LECTERN_HOME moves it),
@@ -41,14 +49,16 @@ def command(*, port: int, docs: Path | None, no_ingest: bool, die_with_parent: b
     started = time.monotonic()
     if die_with_parent:
         _die_with_parent()
-    from shared.wiring import sample
+    from shared.wiring import gemini, sample
     from shared.wiring.local import LocalServer
     from shared.wiring.stack import services
 
-    loaded = settings.load()
-    say(sample.models_line(loaded))
     site = sample.site(docs)
-    with services(loaded, say, share=False) as ready:
+    with ExitStack() as stack:
+        loaded = settings.load()
+        loaded, line = stack.enter_context(gemini.stand_in(loaded)) if fake_gemini else gemini.settled(loaded)
+        say(line)
+        ready = stack.enter_context(services(loaded, say, share=False))
         chosen = site.settings(ready.settings)
         server = LocalServer(chosen, port, site.wsgi(), Path(loaded.home, "functions.log"))
         if not no_ingest:

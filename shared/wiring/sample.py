@@ -13,8 +13,7 @@ from shared.ingestion.render import render_markdown
 from shared.ingestion.sources import read_folder
 from shared.retrieval.chunks import Page
 from shared.settings import ROOT, Settings
-from shared.wiring import gemini, local
-from shared.wiring.parts import embedder_kind, writes_answers
+from shared.wiring import local
 
 HANDBOOK = ROOT / "docs"
 HANDBOOK_SOURCE = "Lectern's handbook"
@@ -68,23 +67,6 @@ def site(folder: Path | None) -> Site:
     if not folder.is_dir():
         raise SourceError(f"{folder} is not a folder.", hint="Name a folder with Markdown files.")
     return Site(folder.resolve(), str(folder.resolve()))
-
-
-def models_line(settings: Settings) -> str:
-    """What the settings mean for answers, in one line."""
-    kind = embedder_kind(settings)
-    vectors = {
-        "local": "meaning is searched with the local model",
-        "gemini": f"meaning is searched with {settings.gemini_embedding_model}",
-        "none": "words alone are searched (no embedding model is installed)",
-    }[kind]
-    if not settings.gemini_api_key:
-        return f"No GEMINI_API_KEY: answers are quoted passages; {vectors}."
-    trouble = gemini.trouble(settings)
-    if trouble:
-        return f"GEMINI_API_KEY does not work ({trouble}): answers are quoted passages."
-    writer = settings.gemini_model if writes_answers(settings) else "nobody: they are quoted passages"
-    return f"GEMINI_API_KEY works: answers are written by {writer}; {vectors}."
 
 
 def _items(here: Page, pages: Sequence[Page]) -> str:
