@@ -14,9 +14,15 @@ from pathlib import Path
 import httpx
 
 from shared import settings
+from shared.adapters.qdrant.admin import QdrantAdmin
+from shared.ports import Point
+from shared.resilience.deadline import Deadline
 from shared.settings import ROOT, Settings
 from shared.wiring import ingest
+from shared.wiring.parts import Parts
 from shared.wiring.stack import services
+
+SECONDS = 30.0
 
 ORCHARD = {
     "intro.md": """---
@@ -137,3 +143,19 @@ def _wait_until_live(client: httpx.Client, process: subprocess.Popen[str], secon
         except httpx.TransportError:
             process.poll()
     raise RuntimeError(f"the function did not answer within {seconds} s")
+
+
+def live_points(own: Settings) -> list[Point]:
+    """Every point behind the alias, with vectors."""
+    deadline = Deadline.after(SECONDS)
+    with Parts(own) as parts:
+        collection = parts.vector_search.aliases(deadline)[own.qdrant_alias]
+    points: list[Point] = []
+    offset = None
+    with QdrantAdmin(own.qdrant_url) as admin:
+        while True:
+            page = admin.scroll(collection, deadline, offset=offset, with_vectors=True)
+            points += page.points
+            offset = page.next_offset
+            if offset is None:
+                return points

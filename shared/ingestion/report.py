@@ -24,6 +24,11 @@ class Report:
 
     def summary(self) -> str:
         """One line for a person."""
+        if self.embedded and not (self.added or self.changed or self.removed):
+            return (
+                f"The same {self.pages} pages, indexed anew as {self.generation}: "
+                f"{self.embedded} texts embedded ({self.seconds:.1f} s)."
+            )
         if not (self.added or self.changed or self.removed):
             return f"Nothing has changed: {self.pages} pages, {self.chunks} passages ({self.seconds:.1f} s)."
         return (

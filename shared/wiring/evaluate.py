@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,6 @@ def _run(parts: Parts, golden: GoldenSet, folder: Path, progress: Progress) -> d
 
 def _pages(golden: GoldenSet) -> list[Page]:
     return [
-        read_markdown(page.text, url=page.url, fallback_title=page.title, source=page.id)
+        replace(read_markdown(page.text, url=page.url, source=page.id), title=page.title)
         for page in golden.pages
     ]

@@ -10,40 +10,20 @@ from pathlib import Path
 import pytest
 
 from shared import settings
-from shared.adapters.qdrant.admin import QdrantAdmin
 from shared.embedded.minilm import LocalEmbedder
 from shared.errors import PreconditionFailed, SourceError
 from shared.ingestion.report import Report
-from shared.ports import Point
 from shared.resilience.deadline import Deadline
 from shared.retrieval.digest import points_digest
 from shared.settings import Settings
 from shared.wiring import chat, ingest
 from shared.wiring.parts import Parts
 from shared.wiring.stack import services
-from tests.local_stack import write_site
-
-SECONDS = 30.0
+from tests.local_stack import SECONDS, live_points, write_site
 
 
 def counts(report: Report) -> tuple[int, int, int, int]:
     return report.added, report.changed, report.removed, report.unchanged
-
-
-def live_points(own: Settings) -> list[Point]:
-    """Every point behind the alias, with vectors."""
-    deadline = Deadline.after(SECONDS)
-    with Parts(own) as parts:
-        collection = parts.vector_search.aliases(deadline)[own.qdrant_alias]
-    points: list[Point] = []
-    offset = None
-    with QdrantAdmin(own.qdrant_url) as admin:
-        while True:
-            page = admin.scroll(collection, deadline, offset=offset, with_vectors=True)
-            points += page.points
-            offset = page.next_offset
-            if offset is None:
-                return points
 
 
 @pytest.fixture(scope="module")
