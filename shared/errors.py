@@ -8,6 +8,7 @@
     ├── DeadlineExceeded         the request's time is used up
     ├── SourceError              a site, folder or page that cannot be read
     ├── StackError               the embedded stack could not start, or is in use
+    ├── NoRungHeld               every way of doing one step failed; carries why each did
     └── DependencyError          an outside service; says which, doing what, on what
         ├── Unreachable          refused, reset, cut, no route, no such host       (try again)
         ├── TimedOut             no answer in the time given                       (try again)
@@ -21,6 +22,7 @@
         ├── PreconditionFailed   somebody else was first                           (final)
         ├── Corrupt              a checksum does not match                         (final)
         ├── Blocked              a safety filter withheld the answer               (final)
+        ├── Open                 not asked: it failed too often just now           (final)
         └── Cancelled            the caller stopped it                             (final)
 
 A message names what was attempted and on what; ``hint`` names the next thing to do.
@@ -97,6 +99,23 @@ class StackError(LecternError):
 
     code = "stack_unavailable"
     status = 503
+
+
+class NoRungHeld(LecternError):
+    """Every rung of a ladder failed or was skipped.
+
+    ``reasons`` are code words such as ``qdrant: timed_out``; ``causes`` the errors of the rungs that were
+    tried, in order.
+    """
+
+    code = "unavailable"
+    status = 503
+
+    def __init__(self, attempted: str, reasons: Sequence[str], causes: Sequence[LecternError] = ()) -> None:
+        self.reasons = tuple(reasons)
+        self.causes = tuple(causes)
+        why = ", ".join(self.reasons) or "there is no way to do it"
+        super().__init__(f"{attempted} failed: {why}.", hint="Ask again in a minute.")
 
 
 class DependencyError(LecternError):
@@ -203,6 +222,12 @@ class Blocked(DependencyError):
     """A safety filter withheld the answer; ``detail`` names the reason the service gave."""
 
     code = "blocked"
+
+
+class Open(DependencyError):
+    """Not asked, because the service failed too often just now; ``retry_after`` says when it will be."""
+
+    code = "open"
 
 
 class Cancelled(DependencyError):
