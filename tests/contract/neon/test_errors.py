@@ -83,8 +83,16 @@ def operation(request: pytest.FixtureRequest) -> Operation:
 
 
 def fresh(way: Way) -> None:
-    """Let the next call connect anew."""
+    """Let the next call connect anew. The old connection's farewell must not be counted as the new one's."""
     way.pool.close()
+    until(lambda: not way.proxy._open)
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for what the proxy's threads do next."""
+    end = soon()
+    while not condition():
+        assert not end.expired()
 
 
 def test_refused(way: Way, operation: Operation) -> None:
@@ -200,6 +208,7 @@ def test_a_connection_that_the_server_closed_meanwhile_is_replaced(way: Way) -> 
     """After the database restarted, readers notice nothing."""
     OPERATIONS["ping"](way.pool, soon())
     way.proxy.cut_open()
+    until(lambda: all(entry.wire.is_stale() for entry in way.pool._idle))
     for name in ("ping", "record", "save_pages"):
         OPERATIONS[name](way.pool, soon())
 
