@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-all check lock bench clean
+.PHONY: help run setup test test-all tools check lock bench mutations clean
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,28 @@ run: $(READY) ## set up, ingest the sample handbook, serve everything at a print
 
 test: $(READY) ## the tests that need nothing but Python
 	@$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+
+test-all: $(READY) tools ## the tests that need more: a browser, PgBouncer, Qdrant's released server from npm
+	@# Only those: what `make test` runs is not run again. A file stays on one worker, with its servers.
+	@$(BIN)/pytest -n 2 --dist loadfile --e2e -m e2e $(ARGS)
+
+# Debian's name of a package, and a program that it brings.
+TOOLS := chromium:chromium npm:npm pgbouncer:pgbouncer redis-server:redis-server
+
+tools:
+	@PATH="$$PATH:/usr/sbin"; missing=""; \
+	for each in $(TOOLS); do command -v "$${each#*:}" >/dev/null || missing="$$missing $${each%:*}"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+	  echo "make test-all needs$$missing. Install them first, on Debian: sudo apt-get install$$missing" >&2; exit 1; fi; \
+	echo "Installing$$missing ..."; export DEBIAN_FRONTEND=noninteractive; \
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing >/dev/null
+
+mutations: $(READY) ## break each adapter's error handling on purpose: the contract suites must notice
+	@$(BIN)/python -m tests.mutations $(ARGS)
+
+bench: $(READY) ## cold start and latency, measured beside what they are compared with
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 check: $(READY) ## format, lint, types
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && $(BIN)/mypy --no-error-summary && echo "check: format, lint and types are clean"

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.contract.summary import pytest_itemcollected, pytest_terminal_summary
+
+__all__ = ["pytest_itemcollected", "pytest_terminal_summary"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run the long forms of fault, kill and fuzz tests")
