@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from shared.retrieval.chunks import Chunk
 from shared.retrieval.layout import Facts
@@ -21,6 +22,11 @@ class Passage:
     coverage: float
 
 
+def flat_idf(_term: int) -> float:
+    """Every term weighs the same: for what was found where the generation's statistics are not at hand."""
+    return 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Retrieval:
     """Everything found for a question.
@@ -28,7 +34,7 @@ class Retrieval:
     ``passages`` best first; ``pages`` all ranked pages, by key (see
     :func:`~shared.retrieval.chunks.key_of_page`). ``coverage`` is the largest of the passages',
     ``cosine`` that of the nearest vector, None when no vectors were asked. ``embedded`` says whether
-    the dense list took part; ``reasons`` say why not.
+    the dense list took part; ``reasons`` say why not. ``idf`` weighs a term id by the generation's statistics.
     """
 
     question: str
@@ -41,6 +47,7 @@ class Retrieval:
     facts: Facts
     profile: Profile
     reasons: tuple[str, ...] = ()
+    idf: Callable[[int], float] = field(default=flat_idf, repr=False, compare=False)
 
     @property
     def generation(self) -> str:

@@ -149,6 +149,7 @@ class Retriever:
             facts=index.facts,
             profile=profile,
             reasons=reasons,
+            idf=index.statistics.passages.idf,
         )
 
     def _embed(self, ask: _Ask, facts: Facts) -> tuple[Sequence[float] | None, tuple[str, ...]]:
