@@ -22,6 +22,7 @@ from shared.embedded.postgres import EmbeddedPostgres
 from shared.embedded.qdrant import EmbeddedQdrant
 from shared.errors import StackError
 
+LEAST_FREE_BYTES = 256 * 2**20
 _ATTEMPTS = 5
 _PAUSE_SECONDS = 0.02
 
@@ -76,6 +77,7 @@ class EmbeddedStack:
     def _start(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
         self._parts.callback(_own(self.home).close)
+        _require_space(self.home)
         fresh = not (self.home / "postgres" / "data").exists()
         self._progress("Postgres: making the database (once)" if fresh else "Postgres: starting")
         postgres = self._parts.enter_context(EmbeddedPostgres(self.home / "postgres"))
@@ -91,6 +93,15 @@ class EmbeddedStack:
         temporary = self.home / "stack.json.new"
         temporary.write_text(json.dumps(asdict(addresses)), encoding="utf-8")
         temporary.replace(self.home / "stack.json")
+
+
+def _require_space(home: Path) -> None:
+    free = shutil.disk_usage(home).free
+    if free < LEAST_FREE_BYTES:
+        raise StackError(
+            f"The disk of {home} has {free // 2**20} MB free; {LEAST_FREE_BYTES // 2**20} MB are needed.",
+            hint="Free some space, or move the data with LECTERN_HOME.",
+        )
 
 
 def running(home: Path) -> Addresses | None:

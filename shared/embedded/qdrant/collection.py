@@ -22,6 +22,7 @@ T = TypeVar("T")
 _CONFIG = "collection.json"
 _SHARD = "shard"
 _CLOSED = "Shard is not initialized"
+_RESERVE_BYTES = 64 * 2**20
 _LARGEST = 65536  # dimensions that Qdrant takes
 
 
@@ -75,6 +76,7 @@ class Collection:
         After a panic it is tried once more on the reloaded shard: a vector that panicked leaves its
         slot in a state in which the next write, a good one, panics too.
         """
+        require_space(self._folder)
         with self._lock:
             if not self._applied(operation) and not self._applied(operation):
                 raise refuse("Service internal error: the engine panicked", 500)
@@ -205,3 +207,11 @@ def _read_config(folder: Path) -> CreateCollection:
             f"Collection {folder.name} in {folder.parent} has no readable configuration: {error}.",
             hint="Run `lectern reset` and ingest again, or restore a recovery point.",
         ) from error
+
+
+def require_space(folder: Path) -> None:
+    """Refuse before the disk is full: the engine writes through mapped files, and a page that cannot be
+    backed ends the whole process.
+    """
+    if shutil.disk_usage(folder).free < _RESERVE_BYTES:
+        raise refuse(f"Service internal error: No space left on device: {folder}", 500)

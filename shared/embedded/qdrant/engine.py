@@ -20,7 +20,7 @@ from typing import Self
 
 import msgspec
 
-from shared.embedded.qdrant.collection import Collection
+from shared.embedded.qdrant.collection import Collection, require_space
 from shared.embedded.qdrant.files import hold, sync_folder, write_whole
 from shared.embedded.qdrant.wire import AliasAction, CreateCollection, refuse
 from shared.errors import StackError
@@ -91,6 +91,7 @@ class Engine:
                 raise refuse(f"Wrong input: {problem}")
             if name in self._collections:
                 raise refuse(f"Wrong input: Collection `{name}` already exists!", 409)
+            require_space(self._folder)
             Collection.create(self._folder / name, config)
             self._collections[name] = Collection(self._folder / name)
 
