@@ -22,7 +22,8 @@ from shared.embedded.postgres import EmbeddedPostgres
 from shared.resilience.deadline import Deadline
 
 PASSWORD = "p@ss/w:rd %+ü"
-TABLES = "generations, pages, leases, conversations, answers, rate_limits, spend, cached_answers"
+TABLES = "generations, pages, leases, conversations, answers, rate_limits, spend, cached_answers, "
+TABLES += "feedback, deletions, api_keys"
 
 
 def soon() -> Deadline:

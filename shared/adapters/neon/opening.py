@@ -7,11 +7,8 @@ milliseconds.
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-
 from shared.adapters.neon.pool import Pool
-from shared.ports import Json, Turn
+from shared.ports import Allowance, Opening, Turn
 from shared.resilience.deadline import Deadline
 
 # The bucket refills with time up to its capacity; a refused request takes nothing out of it.
@@ -43,7 +40,8 @@ SELECT
     (SELECT payload FROM cached_answers WHERE key = :cache_key AND expires_at > now()),
     (SELECT coalesce(sum(usd), 0) FROM month WHERE day = (now() AT TIME ZONE 'UTC')::date),
     (SELECT coalesce(sum(usd), 0) FROM month),
-    (SELECT coalesce(jsonb_agg(jsonb_build_array(question, answer) ORDER BY asked_at), '[]') FROM history)
+    (SELECT coalesce(jsonb_agg(jsonb_build_array(question, answer) ORDER BY asked_at), '[]') FROM history),
+    (SELECT coalesce(max(epoch), 0) FROM cache_epoch)
 FROM bucket
 """  # noqa: S608 - put together from constants
 
@@ -52,38 +50,6 @@ INSERT INTO spend (day, usd)
 VALUES ((now() AT TIME ZONE 'UTC')::date, CAST(:usd AS double precision))
 ON CONFLICT (day) DO UPDATE SET usd = spend.usd + excluded.usd
 """
-_KEEP_ANSWER = """
-INSERT INTO cached_answers (key, generation_id, payload, expires_at)
-VALUES (:key, :generation_id, CAST(:payload AS jsonb),
-        now() + make_interval(secs => CAST(:seconds AS double precision)))
-ON CONFLICT (key) DO UPDATE SET
-    generation_id = excluded.generation_id, payload = excluded.payload, expires_at = excluded.expires_at
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """A token bucket: ``capacity`` requests at once, at least 1, refilled by ``per_second``."""
-
-    capacity: float
-    per_second: float
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """What the database knows as a question arrives.
-
-    ``granted`` says whether the caller may ask; if not, ``retry_after`` is the seconds until it may.
-    ``cached`` is the answer kept for this cache key. Money is in US dollars by UTC days. ``history``
-    is the conversation so far, oldest turn first.
-    """
-
-    granted: bool
-    retry_after: float
-    cached: Json | None
-    spent_today: float
-    spent_this_month: float
-    history: tuple[Turn, ...]
 
 
 def open_question(
@@ -109,7 +75,7 @@ def open_question(
         "conversation": conversation_id,
         "turns": questions_back,
     }
-    granted, tokens, cached, today, month, history = pool.statement(
+    granted, tokens, cached, today, month, history, epoch = pool.statement(
         _OPEN, params, deadline, "open a question"
     )[0]
     return Opening(
@@ -121,22 +87,10 @@ def open_question(
         history=tuple(
             turn for question, answer in history for turn in (Turn("user", question), Turn("model", answer))
         ),
+        epoch=epoch,
     )
 
 
 def add_spend(pool: Pool, usd: float, deadline: Deadline) -> None:
     """Add to what was spent today."""
     pool.statement(_ADD_SPEND, {"usd": usd}, deadline, "add to the spend meter")
-
-
-def keep_answer(
-    pool: Pool, deadline: Deadline, *, key: str, generation_id: str, payload: Json, seconds: float
-) -> None:
-    """Keep an answer for ``seconds`` under ``key``, in place of the one there."""
-    params = {
-        "key": key,
-        "generation_id": generation_id,
-        "payload": json.dumps(payload),
-        "seconds": seconds,
-    }
-    pool.statement(_KEEP_ANSWER, params, deadline, "keep an answer")

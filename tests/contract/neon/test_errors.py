@@ -17,7 +17,7 @@ import pytest
 from shared.adapters.neon.answers import NeonAnswerLog
 from shared.adapters.neon.ledger import NeonLedger
 from shared.adapters.neon.migrate import migrate
-from shared.adapters.neon.opening import Allowance, open_question
+from shared.adapters.neon.opening import open_question
 from shared.adapters.neon.pool import Pool
 from shared.adapters.neon.url import DatabaseUrl, parse
 from shared.errors import (
@@ -34,7 +34,7 @@ from shared.errors import (
     TimedOut,
     Unreachable,
 )
-from shared.ports import Generation, PageRecord
+from shared.ports import Allowance, Generation, PageRecord
 from shared.resilience.deadline import Deadline
 from tests.contract.neon.test_answers import ANSWER
 from tests.contract.neon_servers import PASSWORD, TlsServer, soon

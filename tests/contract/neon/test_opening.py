@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from shared.adapters.neon.answers import NeonAnswerLog
-from shared.adapters.neon.opening import Allowance, Opening, add_spend, keep_answer, open_question
+from shared.adapters.neon.cache import NeonCache
+from shared.adapters.neon.opening import open_question
 from shared.adapters.neon.pool import Pool
 from shared.adapters.neon.url import DatabaseUrl
-from shared.ports import Turn
+from shared.ports import Allowance, CacheEntry, Opening, Turn
 from tests.contract.neon.test_answers import ANSWER
 from tests.contract.neon_servers import TlsServer, soon
 from tests.faults import FaultProxy
@@ -34,7 +36,7 @@ def ask(
 
 def test_a_first_question_finds_nothing(pool: Pool) -> None:
     """A new reader on an empty database may ask."""
-    assert ask(pool) == Opening(True, 0.0, None, 0, 0, ())
+    assert replace(ask(pool), epoch=0) == Opening(True, 0.0, None, 0, 0, ())
 
 
 def test_the_bucket_empties_and_names_the_wait(pool: Pool) -> None:
@@ -82,17 +84,19 @@ def test_many_at_once_share_one_bucket(pool: Pool) -> None:
 def test_a_kept_answer_is_found_until_it_expires(pool: Pool) -> None:
     """A question that was asked before is answered at once, but not with last month's answer."""
     payload = {"answer": 'it\'s "here"', "citations": ["/a#b"], "n": 1.5}
-    keep_answer(pool, soon(), key="key", generation_id="g1", payload={"old": True}, seconds=60)
-    keep_answer(pool, soon(), key="key", generation_id="g2", payload=payload, seconds=60)
+    cache, epoch = NeonCache(pool), ask(pool).epoch
+    cache.put("key", CacheEntry({"old": True}, ("/a",), "g1"), epoch, 60, soon())
+    cache.put("key", CacheEntry(payload, ("/a",), "g2"), epoch, 60, soon())
     assert ask(pool).cached == payload
-    keep_answer(pool, soon(), key="key", generation_id="g2", payload=payload, seconds=-1)
+    cache.put("key", CacheEntry(payload, ("/a",), "g2"), epoch, -1, soon())
     assert ask(pool).cached is None
 
 
 def test_spend_adds_up_by_day_and_month(pool: Pool) -> None:
     """The cap that protects the bill sees today's and this month's money, and not last month's."""
-    for _ in range(2):
-        add_spend(pool, 0.25, soon())
+    log = NeonAnswerLog(pool)
+    for number in (1, 2, 2):
+        log.record(replace(ANSWER, id=f"a{number}", asked_at=time.time(), cost_usd=0.25), soon())
     with pool.transaction(soon(), "yesterday") as transaction:
         transaction.query(
             """INSERT INTO spend SELECT day, 1.0 FROM (VALUES
