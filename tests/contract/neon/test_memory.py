@@ -1,4 +1,4 @@
-"""The contracts of :class:`shared.ports.Memory` and ``ApiKeys``, and what the log keeps beside the answers."""
+"""The contracts of :class:`shared.ports.Memory` and ``ApiKeys``, and what the log keeps beside answers."""
 
 from __future__ import annotations
 
