@@ -7,15 +7,14 @@ from hashlib import blake2b
 
 from shared.ingestion.chunking import DEFAULT_SIZE, ChunkSize
 from shared.ports import Point, SparseVector
+from shared.retrieval.candidates import BREADCRUMB_COUNT, lexical_text
 from shared.retrieval.chunks import Chunk, Page
 from shared.retrieval.layout import DENSE, HEADINGS, PASSAGES, payload_of
 from shared.retrieval.statistics import K1, B, FieldCounter, Statistics
 
-BREADCRUMB_COUNT = 3
-"""A word of title or heading counts as three of the text."""
 LEAST_PROSE = 20
 """A passage with less prose than so many characters gets no dense vector."""
-_RULES = 1  # raise it when reading, chunking or tokens change: it stands in every fingerprint
+_RULES = 2  # raise it when reading, chunking or tokens change: it stands in every fingerprint
 
 
 def fingerprint(model: str, size: ChunkSize = DEFAULT_SIZE) -> str:
@@ -25,11 +24,6 @@ def fingerprint(model: str, size: ChunkSize = DEFAULT_SIZE) -> str:
     """
     rules = (_RULES, size, BREADCRUMB_COUNT, LEAST_PROSE, K1, B, model)
     return blake2b(repr(rules).encode(), digest_size=8).hexdigest()
-
-
-def lexical_text(chunk: Chunk) -> str:
-    """What BM25 counts of a passage: its listings too."""
-    return "\n".join((*[chunk.breadcrumb] * BREADCRUMB_COUNT, chunk.text))
 
 
 def headings_text(page: Page) -> str:

@@ -26,8 +26,12 @@ class Block:
 
     @property
     def verbatim(self) -> str:
-        """The text as it is quoted: listings stand in a fence, so that they can be told from prose."""
-        if self.kind != "code":
+        """The text as it is quoted: a listing stands in a fence and a table has its rule under the first
+        row, so that they can be told from prose.
+        """
+        if self.kind == "table":
+            return _with_rule(self.text)
+        if self.kind == "prose":
             return self.text
         fence = "```"
         while fence in self.text:
@@ -109,6 +113,12 @@ def page_key(identifier: str) -> str:
 def key_of_page(url: str) -> str:
     """The key that :func:`page_key` gives for every point of the page at ``url``."""
     return page_key(str(uuid.UUID(bytes=_digest(url) + bytes(8))))
+
+
+def _with_rule(rows: str) -> str:
+    first, _, rest = rows.partition("\n")
+    columns = first.count(" | ") + 1
+    return f"{first}\n{' | '.join(['---'] * columns)}\n{rest}" if rest and columns > 1 else rows
 
 
 def _digest(text: str) -> bytes:
