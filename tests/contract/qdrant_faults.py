@@ -136,8 +136,11 @@ def _read_request(connection: socket.socket) -> None:
 
 
 @contextmanager
-def answering(answers: dict[str, bytes], otherwise: bytes) -> Iterator[str]:
-    """The address of a server that answers 200 with the body for ``METHOD /path``, or ``otherwise``."""
+def answering(answers: dict[str, bytes | None], otherwise: bytes) -> Iterator[str]:
+    """The address of a server that answers 200 with the body for ``METHOD /path``, or ``otherwise``.
+
+    None answers 503.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -146,9 +149,10 @@ def answering(answers: dict[str, bytes], otherwise: bytes) -> Iterator[str]:
         def do_GET(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", "0")))
             body = answers.get(f"{self.command} {self.path.partition('?')[0]}", otherwise)
-            self.wfile.write(http("200 OK", body))
+            self.wfile.write(http("503 Service Unavailable", b"") if body is None else http("200 OK", body))
 
         do_POST = do_GET  # noqa: N815
+        do_PUT = do_GET  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             """Quiet."""

@@ -22,6 +22,7 @@ from shared.errors import AccessDenied, DependencyError, Garbled, Missing, Throt
 from shared.ports import Embedder
 from shared.resilience.deadline import Deadline
 from tests.contract.gemini_faults import BOTH_PORTS, KEY
+from tests.contract.qdrant_faults import http, peer
 
 MODEL = "gemini-embedding-001"
 Make = Callable[..., Any]
@@ -204,6 +205,15 @@ def test_a_cut_answer_is_not_half_an_answer(client: Make, fake: FakeGemini) -> N
         client().embed_documents(["hello", "there"], soon())
 
 
+@pytest.mark.parametrize(
+    "body", [b"[]", b"[1]", b'"text"', b"5", b"{}", b'{"embeddings": 5}', b'{"embeddings": [5]}']
+)
+def test_json_of_another_form_is_garbled(client: Make, body: bytes) -> None:
+    """Whatever answers at a wrong address would end an ingestion in a stack trace."""
+    with peer(http("200 OK", body, "Content-Type: application/json")) as url, pytest.raises(Garbled):
+        client(base_url=url).embed_query("hello", soon())
+
+
 def test_nobody_there(client: Make) -> None:
     """A wrong address would look like a slow service."""
     with socket.socket() as free:
@@ -236,7 +246,7 @@ def test_a_model_that_does_not_exist(client: Make) -> None:
 @pytest.mark.parametrize(
     "fault",
     [Fault(vectors="short"), Fault(vectors="fewer"), Fault(vectors="zero"), Fault(vectors="nan")],
-    ids=str,
+    ids=lambda fault: fault.vectors,
 )
 def test_vectors_that_cannot_be_used_are_refused(client: Make, fake: FakeGemini, fault: Fault) -> None:
     """An index would be filled with points that no search finds, or with another passage's vector."""

@@ -21,6 +21,7 @@ from shared.errors import (
     Blocked,
     Cancelled,
     DependencyError,
+    Garbled,
     Interrupted,
     LecternError,
     Missing,
@@ -32,6 +33,7 @@ from shared.errors import (
 from shared.ports import Generator, Piece, Prompt, Turn
 from shared.resilience.deadline import Deadline
 from tests.contract.gemini_faults import BOTH_PORTS, KEY
+from tests.contract.qdrant_faults import http, peer
 
 MODEL = "gemini-3.5-flash-lite"
 PRICES = Prices(0.30, 2.50)
@@ -264,6 +266,17 @@ def test_a_model_that_does_not_exist(client: Make) -> None:
     _, error = collect(client(model="no-such-model"))
     assert type(error) is Missing
     assert "gemini_model" in error.hint
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream", "text/html"])
+@pytest.mark.parametrize("body", [b'{"answer": 5}', b"[5]", b'"text"', b"<p>Welcome</p>"])
+def test_an_answer_of_another_form_is_no_answer(client: Make, body: bytes, kind: str) -> None:
+    """Whatever answers at a wrong address would be shown as an answer, or end in a stack trace."""
+    sent = b"data: " + body + b"\n\n" if kind == "text/event-stream" else body
+    with peer(http("200 OK", sent, f"Content-Type: {kind}")) as url:
+        text, error = collect(client(base_url=url))
+    assert isinstance(error, (Garbled, Interrupted))
+    assert text == ""
 
 
 def test_nobody_there(client: Make) -> None:

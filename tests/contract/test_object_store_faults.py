@@ -5,6 +5,7 @@ Continues ``test_object_store.py`` with what only a network can do.
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -25,9 +26,11 @@ from shared.errors import (
     TimedOut,
     Unreachable,
 )
+from shared.objects import crc32c
 from shared.ports import ObjectStore
 from shared.resilience.deadline import Deadline
 from tests.contract.object_store_subjects import CHUNK, FAKES, open_store
+from tests.contract.qdrant_faults import http, peer
 from tests.fakes.gcs import FakeGcs
 from tests.fakes.gcs.faults import Fault
 
@@ -184,6 +187,32 @@ def test_garbage_at_the_end_of_an_upload_is_garbled(rig: Rig) -> None:
     fake.faults.add(Fault("chunk", garbage=b"<html>"))
     with pytest.raises(Garbled):
         stream(store, soon(), size=10)
+
+
+@pytest.mark.parametrize("kind", FAKES)
+def test_an_upload_that_gets_no_session_is_garbled(kind: str) -> None:
+    """Without it, a gateway that answers for the service would end in a stack trace of some library."""
+    with peer(http("200 OK", b"{}")) as endpoint:
+        store = open_store({"kind": kind, "where": "bucket", "endpoint": endpoint})
+        with pytest.raises(Garbled):
+            stream(store, soon())
+        store.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("on", ["insert", "chunk"])
+def test_other_bytes_stored_than_sent_are_corrupt(rig: Rig, on: str) -> None:
+    """Without it, a write would pass as done although the service itself says that it holds other bytes."""
+    store, fake = rig
+    resource = {
+        "name": "new",
+        "size": "1",
+        "generation": "7",
+        "crc32c": crc32c(b"y"),
+        "updated": "2026-01-01T00:00:00Z",
+    }
+    fake.faults.add(Fault(on, garbage=json.dumps(resource).encode()))
+    with pytest.raises(Corrupt):
+        ACTS["insert"](store, soon()) if on == "insert" else stream(store, soon(), size=1)
 
 
 def test_nobody_listening_is_unreachable() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from uuid import UUID, uuid4
@@ -17,6 +18,7 @@ from shared.errors import (
     DeadlineExceeded,
     LecternError,
     Missing,
+    Overloaded,
     PreconditionFailed,
     Rejected,
     SettingsError,
@@ -252,6 +254,27 @@ def test_an_alias_cannot_take_a_collections_name(admin: VectorAdmin, made: str) 
         admin.switch_alias(made, made, soon())
 
 
+def test_an_alias_is_not_touched_for_a_collection_that_is_not_there() -> None:
+    """Qdrant carries out the first half of a switch whose second half fails: the alias would be gone."""
+    other = b'{"result": {"collections": [{"name": "old"}], "aliases": []}, "status": "ok", "time": 0}'
+    with (
+        answering({}, other) as url,
+        QdrantAdmin(url) as port,
+        pytest.raises(Missing, match="no collection new"),
+    ):
+        port.switch_alias("live", "new", soon())
+
+
+def test_an_outage_is_no_absent_collection() -> None:
+    """A collection would be made anew because the cluster could not say for a moment that it is there."""
+    with (
+        answering({"GET /collections/c": None}, b'{"result": true, "status": "ok", "time": 0}') as url,
+        QdrantAdmin(url) as port,
+        pytest.raises(Overloaded),
+    ):
+        port.create("c", SPEC, soon())
+
+
 def test_an_alias_that_reads_otherwise_is_reported() -> None:
     """The switch would be taken for done while readers are sent elsewhere."""
     both = b'{"result": {"collections": [{"name": "new"}], "aliases": []}, "status": "ok", "time": 0}'
@@ -316,8 +339,10 @@ every_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_every_fault_has_its_name(fault: Fault, call: Callable[[VectorAdmin, Deadline], object]) -> None:
     """An ingestion would end in a stack trace of the client, or give up what a retry would have saved."""
     with peer(fault.sent) as url, QdrantAdmin(url, "key") as port:
+        began = time.monotonic()
         with pytest.raises(fault.raised) as caught:
             call(port, Deadline.after(0.15 if fault.sent is None else 10))
+        assert time.monotonic() - began < 2, "the client's own time-out is longer than the deadline"
         assert type(caught.value) is fault.raised
         assert caught.value.service == "qdrant"
         assert fault.retry_after in (None, caught.value.retry_after)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 
 from shared.adapters.neon.ledger import NeonLedger
 from shared.adapters.neon.pool import Pool
+from shared.adapters.neon.url import DatabaseUrl
 from shared.errors import Missing, PreconditionFailed, Rejected, TimedOut
 from shared.ports import Generation, Ledger, PageRecord
 from shared.resilience.deadline import Deadline
-from tests.contract.neon_servers import soon
+from tests.contract.neon_servers import TlsServer, soon
+from tests.faults import FaultProxy
 
 
 @pytest.fixture
@@ -189,6 +192,23 @@ def test_the_heartbeat_keeps_the_lease(pool: Pool) -> None:
             assert not end.expired()
         with pytest.raises(PreconditionFailed), NeonLedger(pool).lease(soon()):
             pass
+
+
+def test_the_heartbeat_goes_on_after_an_outage(tls: TlsServer, tls_database: DatabaseUrl) -> None:
+    """An ingestion of hours would lose its lease to one connection that was cut."""
+    with (
+        FaultProxy(("127.0.0.1", tls.port)) as proxy,
+        Pool(replace(tls_database, port=proxy.port)) as pool,
+        NeonLedger(pool, beat_seconds=0.01).lease(soon()),
+    ):
+        begun, end = proxy.connections, soon()
+        proxy.cut_after(0)
+        while proxy.connections - begun < 4:
+            assert not end.expired()
+        proxy.heal()
+        expire(pool)
+        while left(pool) < 20:
+            assert not end.expired()
 
 
 def test_an_exception_gives_the_lease_back(pool: Pool) -> None:

@@ -1,0 +1,8 @@
+"""Every mutation, by adapter."""
+
+from __future__ import annotations
+
+from tests.mutations.catalogue_data import DATA
+from tests.mutations.catalogue_models import MODELS
+
+CATALOGUE = [*DATA, *MODELS]
