@@ -8,7 +8,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Report:
     """Counts of pages, but for ``chunks`` (passages in the index) and ``embedded`` (texts that were turned
-    into vectors by this run). ``refused`` has a line for each page that could not be read.
+    into vectors by this run). ``refused`` has a line for each page that could not be read, ``warnings`` for
+    what failed without harm to the index.
     """
 
     generation: str
@@ -21,6 +22,7 @@ class Report:
     embedded: int
     seconds: float
     refused: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """One line for a person."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from shared.errors import Corrupt, SourceError
 from shared.ingestion.chunking import chunk_page
+from shared.ingestion.failover import Failover
 from shared.ingestion.index_points import (
     content_hash,
     count_statistics,
@@ -21,7 +22,7 @@ from shared.ingestion.index_points import (
     page_points,
 )
 from shared.ingestion.report import Report
-from shared.ports import Condition, Embedder, Generation, Ledger, PageRecord, VectorAdmin
+from shared.ports import Condition, Embedder, Generation, Ledger, PageRecord, Point, VectorAdmin
 from shared.resilience.deadline import Clock, Deadline
 from shared.retrieval.chunks import STATISTICS_ID, Chunk, Page
 from shared.retrieval.layout import Facts, collection_spec, read_statistics, statistics_point
@@ -65,17 +66,26 @@ class _Plan:
 class Ingestion:
     """Brings the index behind ``alias`` to what a site says.
 
-    ``embedder`` None makes an index that is searched by words alone. Errors: those of the ports;
+    ``embedder`` None makes an index that is searched by words alone; ``failover`` is brought along, so that
+    there are answers without Qdrant. Errors: those of the ports;
     :class:`~shared.errors.SourceError` for a site without pages; ``PreconditionFailed`` while another run
     holds the lease.
     """
 
     def __init__(
-        self, ledger: Ledger, vectors: VectorAdmin, embedder: Embedder | None, *, alias: str, clock: Clock
+        self,
+        ledger: Ledger,
+        vectors: VectorAdmin,
+        embedder: Embedder | None,
+        failover: Failover | None = None,
+        *,
+        alias: str,
+        clock: Clock,
     ) -> None:
         self._ledger = ledger
         self._vectors = vectors
         self._embedder = embedder
+        self._failover = failover or Failover()
         self._alias = alias
         self._clock = clock
         self._model = embedder.model if embedder else ""
@@ -104,6 +114,7 @@ class Ingestion:
                 generation, embedded = live.id, self._update(live, plan, progress)
                 # A run that was killed between its switch and the ledger leaves the alias elsewhere.
                 self._vectors.switch_alias(self._alias, self.collection(live.id), self._step())
+            warnings = self._settle(generation, read)
         return Report(
             generation=generation,
             pages=len(read),
@@ -115,6 +126,7 @@ class Ingestion:
             embedded=embedded,
             seconds=round(self._clock() - started, 3),
             refused=tuple(refused),
+            warnings=warnings,
         )
 
     def collection(self, generation_id: str) -> str:
@@ -189,7 +201,9 @@ class Ingestion:
         self._vectors.drop(collection, self._step())
         self._vectors.create(collection, collection_spec(dimensions), self._step())
         facts = Facts(generation.id, self._fingerprint, self._model, dimensions)
-        self._vectors.upsert(collection, [statistics_point(statistics, facts)], self._step())
+        reserved = statistics_point(statistics, facts)
+        self._vectors.upsert(collection, [reserved], self._step())
+        self._failover.begin(generation.id, reserved.payload, self._step())
         return generation
 
     def _next_id(self, known: Sequence[Generation]) -> str:
@@ -247,8 +261,8 @@ class Ingestion:
         changes = plan.added or plan.changed or plan.removed
         if not changes:
             return 0
-        (point,) = self._vectors.scroll(self.collection(live.id), self._step(), limit=1).points
-        embedded = self._apply(live.id, plan, read_statistics(point)[0], progress)
+        statistics = read_statistics(self._reserved(live.id))[0]
+        embedded = self._apply(live.id, plan, statistics, progress)
         counts = self._ledger.pages(live.id, self._step()).values()
         chunks = sum(record.chunks for record in counts)
         self._ledger.finish_generation(live.id, len(counts), chunks, self._step())
@@ -280,6 +294,7 @@ class Ingestion:
                 own = (Condition("url", (one.page.url,)),)
                 keep = [chunk.id for chunk in one.chunks]
                 self._vectors.delete(collection, self._step(), conditions=own, keep_ids=keep)
+        self._failover.save(generation_id, _passages(batch), self._step())
         self._ledger.save_pages(generation_id, [_record(one, pending=False) for one in batch], self._step())
         return len(vectors)
 
@@ -295,6 +310,16 @@ class Ingestion:
             gone = (Condition("url", tuple(urls)),)
             self._vectors.delete(self.collection(generation_id), self._step(), conditions=gone)
             self._ledger.remove_pages(generation_id, urls, self._step())
+
+    def _settle(self, generation_id: str, read: Sequence[_Read]) -> tuple[str, ...]:
+        hashes = [one.hash for one in read]
+        return self._failover.settle(
+            generation_id, _passages(read), hashes, lambda: self._reserved(generation_id).payload, self._step
+        )
+
+    def _reserved(self, generation_id: str) -> Point:
+        (point,) = self._vectors.scroll(self.collection(generation_id), self._step(), limit=1).points
+        return point
 
     def _step(self) -> Deadline:
         return Deadline.after(STEP_SECONDS, self._clock)
@@ -313,6 +338,10 @@ def _cut(pages: Sequence[Page], source: str) -> list[_Read]:
         chunks = chunk_page(unique[url])
         read.append(_Read(unique[url], chunks, content_hash(chunks, unique[url])))
     return read
+
+
+def _passages(read: Sequence[_Read]) -> dict[str, tuple[Chunk, ...]]:
+    return {one.page.url: one.chunks for one in read}
 
 
 def _record(one: _Read, *, pending: bool) -> PageRecord:

@@ -117,7 +117,7 @@ def fresh_database(address: str) -> Iterator[DatabaseUrl]:
 
 def empty(pool: Pool) -> None:
     with pool.transaction(soon(), "empty") as transaction:
-        transaction.script(f"TRUNCATE {TABLES}")
+        transaction.script(f"TRUNCATE {TABLES} CASCADE")
 
 
 def _sql(url: str | DatabaseUrl, sql: str) -> None:
