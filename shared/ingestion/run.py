@@ -8,28 +8,24 @@ generation only; the next one is built beside it and takes its place in one swit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
-from shared.errors import Corrupt, SourceError
-from shared.ingestion.chunking import chunk_page
+from shared.errors import Corrupt
 from shared.ingestion.failover import Failover
 from shared.ingestion.index_points import (
-    content_hash,
     count_statistics,
     dense_text,
     fingerprint,
     page_points,
 )
+from shared.ingestion.plan import Plan, Read, batches, compare, cut, passages_of, record
 from shared.ingestion.report import Report
-from shared.ports import Condition, Embedder, Generation, Ledger, PageRecord, Point, VectorAdmin
+from shared.ports import Condition, Embedder, Generation, Ledger, Point, VectorAdmin
 from shared.resilience.deadline import Clock, Deadline
 from shared.retrieval.chunks import STATISTICS_ID, Chunk, Page
 from shared.retrieval.layout import Facts, collection_spec, read_statistics, statistics_point
 from shared.retrieval.statistics import Statistics
 
-BATCH_PASSAGES = 48
-"""Passages that are embedded and written together: the most that a killed run does again."""
 STEP_SECONDS = 120.0
 """Longest time for one call to a service."""
 DRIFT = 0.5
@@ -37,30 +33,6 @@ DRIFT = 0.5
 
 Progress = Callable[[int, int], None]
 """Told the pages done and the pages in all."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """A page, cut, with the hash that tells whether its points must change."""
-
-    page: Page
-    chunks: tuple[Chunk, ...]
-    hash: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What differs between the site and one generation of the index."""
-
-    added: tuple[_Read, ...]
-    changed: tuple[_Read, ...]
-    unchanged: tuple[_Read, ...]
-    removed: tuple[str, ...]
-
-    @property
-    def drift(self) -> float:
-        before = len(self.changed) + len(self.unchanged) + len(self.removed)
-        return (len(self.added) + len(self.changed) + len(self.removed)) / max(before, 1)
 
 
 class Ingestion:
@@ -103,7 +75,7 @@ class Ingestion:
         that could not be read, for the report.
         """
         started = self._clock()
-        read = _cut(pages, source)
+        read = cut(pages, source)
         with self._ledger.lease(self._step()):
             known = self._ledger.generations(self._step())
             live = next((one for one in known if one.status == "live"), None)
@@ -135,32 +107,22 @@ class Ingestion:
 
     # ------------------------------------------------------------ deciding
 
-    def _is_outdated(self, live: Generation, source: str, plan: _Plan) -> bool:
+    def _is_outdated(self, live: Generation, source: str, plan: Plan) -> bool:
         same_rules = live.fingerprint == self._fingerprint and live.source == source
         return not same_rules or plan.drift > DRIFT or not self._exists(self.collection(live.id))
 
     def _exists(self, collection: str) -> bool:
         return collection in self._collections()
 
-    def _plan(self, generation_id: str, read: Sequence[_Read]) -> _Plan:
+    def _plan(self, generation_id: str, read: Sequence[Read]) -> Plan:
         known = self._ledger.pages(generation_id, self._step()) if generation_id else {}
-        urls = {one.page.url for one in read}
-        return _Plan(
-            added=tuple(one for one in read if one.page.url not in known),
-            changed=tuple(
-                one for one in read if one.page.url in known and known[one.page.url].content_hash != one.hash
-            ),
-            unchanged=tuple(
-                one for one in read if one.page.url in known and known[one.page.url].content_hash == one.hash
-            ),
-            removed=tuple(sorted(known.keys() - urls)),
-        )
+        return compare(read, known)
 
     # ------------------------------------------------------------ the next generation
 
     def _build(
-        self, known: Sequence[Generation], read: Sequence[_Read], source: str, progress: Progress
-    ) -> tuple[str, _Plan, int]:
+        self, known: Sequence[Generation], read: Sequence[Read], source: str, progress: Progress
+    ) -> tuple[str, Plan, int]:
         """Build the next generation beside the live one, or go on with one that was begun, then switch."""
         statistics = count_statistics((one.page, one.chunks) for one in read)
         generation = self._begun(known, source, statistics) or self._begin(known, source, statistics)
@@ -173,7 +135,7 @@ class Ingestion:
         self._forget_old(generation.id)
         return generation.id, self._since_live(known, read), embedded
 
-    def _since_live(self, known: Sequence[Generation], read: Sequence[_Read]) -> _Plan:
+    def _since_live(self, known: Sequence[Generation], read: Sequence[Read]) -> Plan:
         """What the switch changed for readers: the plan against the generation that was live."""
         before = next((one.id for one in known if one.status == "live"), "")
         return self._plan(before, read)
@@ -257,7 +219,7 @@ class Ingestion:
 
     # ------------------------------------------------------------ pages inside a generation
 
-    def _update(self, live: Generation, plan: _Plan, progress: Progress) -> int:
+    def _update(self, live: Generation, plan: Plan, progress: Progress) -> int:
         changes = plan.added or plan.changed or plan.removed
         if not changes:
             return 0
@@ -268,13 +230,13 @@ class Ingestion:
         self._ledger.finish_generation(live.id, len(counts), chunks, self._step())
         return embedded
 
-    def _apply(self, generation_id: str, plan: _Plan, statistics: Statistics, progress: Progress) -> int:
+    def _apply(self, generation_id: str, plan: Plan, statistics: Statistics, progress: Progress) -> int:
         """Write what the plan says; the number of texts that were embedded."""
         known = {one.page.url for one in plan.changed}
         total = len(plan.added) + len(plan.changed) + len(plan.unchanged)
         done, embedded = len(plan.unchanged), 0
         progress(done, total)
-        for batch in _batches((*plan.added, *plan.changed)):
+        for batch in batches((*plan.added, *plan.changed)):
             embedded += self._write(generation_id, batch, statistics, known)
             done += len(batch)
             progress(done, total)
@@ -282,10 +244,10 @@ class Ingestion:
         return embedded
 
     def _write(
-        self, generation_id: str, batch: Sequence[_Read], statistics: Statistics, known: set[str]
+        self, generation_id: str, batch: Sequence[Read], statistics: Statistics, known: set[str]
     ) -> int:
         collection = self.collection(generation_id)
-        self._ledger.save_pages(generation_id, [_record(one, pending=True) for one in batch], self._step())
+        self._ledger.save_pages(generation_id, [record(one, pending=True) for one in batch], self._step())
         vectors = self._embed([chunk for one in batch for chunk in one.chunks])
         points = (p for one in batch for p in page_points(one.page, one.chunks, statistics, vectors))
         self._vectors.upsert(collection, points, self._step())
@@ -294,8 +256,8 @@ class Ingestion:
                 own = (Condition("url", (one.page.url,)),)
                 keep = [chunk.id for chunk in one.chunks]
                 self._vectors.delete(collection, self._step(), conditions=own, keep_ids=keep)
-        self._failover.save(generation_id, _passages(batch), self._step())
-        self._ledger.save_pages(generation_id, [_record(one, pending=False) for one in batch], self._step())
+        self._failover.save(generation_id, passages_of(batch), self._step())
+        self._ledger.save_pages(generation_id, [record(one, pending=False) for one in batch], self._step())
         return len(vectors)
 
     def _embed(self, chunks: Sequence[Chunk]) -> dict[str, tuple[float, ...]]:
@@ -311,10 +273,14 @@ class Ingestion:
             self._vectors.delete(self.collection(generation_id), self._step(), conditions=gone)
             self._ledger.remove_pages(generation_id, urls, self._step())
 
-    def _settle(self, generation_id: str, read: Sequence[_Read]) -> tuple[str, ...]:
+    def _settle(self, generation_id: str, read: Sequence[Read]) -> tuple[str, ...]:
         hashes = [one.hash for one in read]
         return self._failover.settle(
-            generation_id, _passages(read), hashes, lambda: self._reserved(generation_id).payload, self._step
+            generation_id,
+            passages_of(read),
+            hashes,
+            lambda: self._reserved(generation_id).payload,
+            self._step,
         )
 
     def _reserved(self, generation_id: str) -> Point:
@@ -323,40 +289,3 @@ class Ingestion:
 
     def _step(self) -> Deadline:
         return Deadline.after(STEP_SECONDS, self._clock)
-
-
-def _cut(pages: Sequence[Page], source: str) -> list[_Read]:
-    """Pages with their passages, by URL: the order of writing does not depend on the order of reading."""
-    unique = {page.url: page for page in pages}
-    if not unique:
-        raise SourceError(
-            f"There is no page to ingest in {source}.",
-            hint="Give a folder with Markdown (.md, .mdx) or with a built Docusaurus site.",
-        )
-    read = []
-    for url in sorted(unique):
-        chunks = chunk_page(unique[url])
-        read.append(_Read(unique[url], chunks, content_hash(chunks, unique[url])))
-    return read
-
-
-def _passages(read: Sequence[_Read]) -> dict[str, tuple[Chunk, ...]]:
-    return {one.page.url: one.chunks for one in read}
-
-
-def _record(one: _Read, *, pending: bool) -> PageRecord:
-    return PageRecord(one.page.url, one.page.title, "" if pending else one.hash, len(one.chunks))
-
-
-def _batches(read: Sequence[_Read]) -> Iterator[list[_Read]]:
-    """Runs of whole pages of about :data:`BATCH_PASSAGES` passages."""
-    batch: list[_Read] = []
-    size = 0
-    for one in read:
-        batch.append(one)
-        size += len(one.chunks)
-        if size >= BATCH_PASSAGES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
