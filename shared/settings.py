@@ -26,6 +26,7 @@ _SITE = "Site"
 _SERVICES = "Services"
 _MODELS = "Language models"
 _CHAT = "Chat"
+_ACCESS = "Access"
 _CALLERS = "Internal callers"
 _GENERAL = "General"
 _ALERTS = "Alerts"
@@ -89,6 +90,16 @@ class Settings:
         "Address of a Cloud Storage stand-in; empty for the real one.",
         section=_SERVICES,
         check=url("http", "https"),
+    )
+
+    redis_url: str = setting(
+        "",
+        "Redis for the answer cache that instances share: `rediss://user:password@host:port`; empty keeps it "
+        "in Postgres.",
+        section=_SERVICES,
+        env="REDIS_URL",
+        secret=True,
+        check=url("redis", "rediss"),
     )
 
     site_folder: str = setting(
@@ -160,6 +171,66 @@ class Settings:
     )
     allowed_origins: tuple[str, ...] = setting(
         (), "Sites whose pages may call chat from a browser.", section=_CHAT, check=origins
+    )
+
+    cache_seconds: float = setting(
+        3600.0,
+        "How long an answer is kept for the same question.",
+        section=_CHAT,
+        check=between(0, 2_592_000),
+    )
+    conversation_retention_days: float = setting(
+        30.0,
+        "Days after which questions, answers and feedback are removed, at the next ingestion.",
+        section=_CHAT,
+        check=between(0.01, 3650),
+    )
+    redact_personal_data: bool = setting(
+        True,
+        "Whether e-mail addresses, telephone and other long numbers, tokens and keys are taken out of what "
+        "is stored of a conversation.",
+        section=_CHAT,
+    )
+
+    access_mode: str = setting(
+        "public",
+        "Who may ask: anybody within limits (`public`), holders of an API key (`key`) or of a token of the "
+        "site's identity provider (`jwt`), or whom Cloud Run's IAM lets through (`platform`).",
+        section=_ACCESS,
+        choices=("public", "key", "jwt", "platform"),
+    )
+    visitor_secret: str = setting(
+        "",
+        "Any long random text: visitors' daily keys are made with it. Empty: each instance makes its own, "
+        "and limits hold an instance.",
+        section=_ACCESS,
+        secret=True,
+    )
+    trusted_proxies: int = setting(
+        1,
+        "Proxies whose entry in `X-Forwarded-For` is believed: 1 on Cloud Run, 2 behind a load balancer, 0 "
+        "without any.",
+        section=_ACCESS,
+        check=between(0, 10),
+    )
+    jwt_issuer: str = setting(
+        "", "Issuer of readers' tokens (`iss`).", section=_ACCESS, check=url("https", "http")
+    )
+    jwt_audience: str = setting("", "Audience that readers' tokens must name (`aud`).", section=_ACCESS)
+    jwt_jwks_url: str = setting(
+        "", "Where the issuer publishes its keys (JWKS).", section=_ACCESS, check=url("https", "http")
+    )
+    spend_cap_usd_day: float = setting(
+        10.0,
+        "US dollars a UTC day above which answers are quoted passages; 0 is no cap.",
+        section=_ACCESS,
+        check=between(0, 1_000_000),
+    )
+    spend_cap_usd_month: float = setting(
+        100.0,
+        "US dollars a UTC month above which answers are quoted passages; 0 is no cap.",
+        section=_ACCESS,
+        check=between(0, 1_000_000),
     )
 
     caller_mode: str = setting(

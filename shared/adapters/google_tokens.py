@@ -31,7 +31,7 @@ from shared.errors import (
 from shared.resilience.deadline import Deadline
 
 GOOGLE_CERTIFICATES = "https://www.googleapis.com/oauth2/v1/certs"
-_SERVICE = "google-certificates"
+_SERVICE = "identity-provider"
 _FETCH = "fetch certificates"
 _FETCH_SECONDS = 5.0
 _LARGEST_ANSWER = 256 * 1024
@@ -41,6 +41,7 @@ _SKEW_SECONDS = 30
 _MAX_AGE = re.compile(r"max-age=(\d{1,9})", re.ASCII | re.IGNORECASE)
 
 Certificates = Mapping[str, str]
+Parse = Callable[[bytes], Certificates]
 # google.auth ships no types.
 _decode: Callable[..., Claims] = jwt.decode
 _decode_header: Callable[[str], Mapping[str, object]] = jwt.decode_header
@@ -57,7 +58,7 @@ class GoogleCertificates:
 
     ``floor_seconds`` is the shortest time between two fetches, so that tokens with made-up key ids cannot
     make us call Google for each. When a fetch fails, certificates that are up to ``grace_seconds`` past their
-    life serve on. ``clock`` is monotonic seconds.
+    life serve on. ``clock`` is monotonic seconds. ``parse`` makes PEM texts by key id of the answer's body.
     """
 
     def __init__(
@@ -68,8 +69,10 @@ class GoogleCertificates:
         floor_seconds: float = 30.0,
         grace_seconds: float = 24 * 3600.0,
         clock: Callable[[], float] = time.monotonic,
+        parse: Parse | None = None,
     ) -> None:
         self._client = client or httpx.Client()
+        self._parse = parse or _parse
         self._endpoint = endpoint
         self._floor = floor_seconds
         self._grace = grace_seconds
@@ -106,7 +109,7 @@ class GoogleCertificates:
             return self._serve_on(key_id, self._last_error)
         self._last_try, self._last_error = now, None
         try:
-            self._kept = _fetch(self._client, self._endpoint, deadline, now)
+            self._kept = _fetch(self._client, self._endpoint, deadline, now, self._parse)
         except DependencyError as error:
             self._last_error = error
             return self._serve_on(key_id, error)
@@ -125,12 +128,15 @@ class GoogleCertificates:
 class GoogleTokens:
     """Verifies the signature of identity tokens; implements :class:`~shared.access.oidc.TokenVerifier`."""
 
-    def __init__(self, certificates: GoogleCertificates) -> None:
+    def __init__(
+        self, certificates: GoogleCertificates, algorithms: frozenset[str] = frozenset({"RS256"})
+    ) -> None:
         self._certificates = certificates
+        self._algorithms = algorithms
 
     def claims(self, token: str, deadline: Deadline) -> Claims:
         """The claims of a token that a known key signed and that has not expired."""
-        certificates = self._certificates.for_key(_key_id(token), deadline)
+        certificates = self._certificates.for_key(_key_id(token, self._algorithms), deadline)
         try:
             claims: Claims = _decode(token, certs=dict(certificates), clock_skew_in_seconds=_SKEW_SECONDS)
         except (exceptions.GoogleAuthError, ValueError, TypeError, OverflowError, RecursionError):
@@ -139,18 +145,18 @@ class GoogleTokens:
         return claims
 
 
-def _key_id(token: str) -> str:
+def _key_id(token: str, algorithms: frozenset[str]) -> str:
     try:
         header = _decode_header(token)
         key_id, algorithm = header.get("kid"), header.get("alg")
     except (exceptions.GoogleAuthError, ValueError, TypeError, AttributeError, RecursionError):
         raise InvalidToken("it is not a JSON web token") from None
-    if algorithm != "RS256" or not isinstance(key_id, str):
-        raise InvalidToken("it is not signed with one of Google's keys")
+    if not (isinstance(algorithm, str) and algorithm in algorithms and isinstance(key_id, str)):
+        raise InvalidToken("it is not signed with a key of its issuer")
     return key_id
 
 
-def _fetch(client: httpx.Client, endpoint: str, deadline: Deadline, now: float) -> _Kept:
+def _fetch(client: httpx.Client, endpoint: str, deadline: Deadline, now: float, parse: Parse) -> _Kept:
     within = deadline.within(_FETCH_SECONDS)
     timeout = within.timeout(_FETCH_SECONDS, attempted="fetching Google's certificates")
     try:
@@ -166,7 +172,7 @@ def _fetch(client: httpx.Client, endpoint: str, deadline: Deadline, now: float) 
         raise Garbled(_SERVICE, _FETCH, "the answer cannot be decoded") from error
     except httpx.TransportError as error:
         raise Interrupted(_SERVICE, _FETCH, str(error) or "the connection was cut") from error
-    return _Kept(_parse(body), now + life)
+    return _Kept(parse(body), now + life)
 
 
 def _read(response: httpx.Response, deadline: Deadline) -> bytes:
