@@ -14,7 +14,7 @@ from itertools import repeat
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
-from shared.embedded.fake_gemini import wire
+from shared.embedded.fake_gemini import wire, words
 from shared.embedded.fake_gemini.faults import Fault, Faults
 
 _ROUTE = re.compile(r"/v1(?:beta|alpha)?/models/([^:/]+):(\w+)$")
@@ -32,11 +32,14 @@ class Seen:
 
 @dataclass(slots=True)
 class FakeGemini:
-    """The server. ``api_key`` is the only key it takes; None takes any. ``port`` 0 picks a free one."""
+    """The server. ``api_key`` is the only key it takes; None takes any. ``port`` 0 picks a free one.
+    ``writer`` decides what it says, and may be changed while it runs.
+    """
 
     api_key: str | None = "fake-key"
     port: int = 0
     faults: Faults = field(default_factory=Faults)
+    writer: words.Writer = words.honest
     seen: deque[Seen] = field(default_factory=lambda: deque(maxlen=_KEPT))
     left: threading.Event = field(default_factory=threading.Event)
     """Set when a client went away before its answer was complete."""
@@ -147,13 +150,13 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.malformed:
             self._send_bytes(200, b"<html><body>Sign in to this network</body></html>", "text/html", fault)
         elif operation == "streamGenerateContent":
-            self._stream(wire.generation(model, body, fault), fault)
+            self._stream(wire.generation(model, body, fault, self.server.fake.writer), fault)
         else:
             self._send(200, self._document(model, operation, body, fault), fault)
 
     def _document(self, model: str, operation: str, body: Any, fault: Fault) -> Any:
         if operation == "generateContent":
-            return wire.whole(wire.generation(model, body, fault))
+            return wire.whole(wire.generation(model, body, fault, self.server.fake.writer))
         if operation == "embedContent":
             return {"embedding": wire.embedding(model, body)}
         if operation == "batchEmbedContents":

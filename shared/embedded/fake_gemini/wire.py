@@ -87,9 +87,11 @@ def listing(path: str) -> Document:
     return {"models": [{"name": f"models/{name}", "displayName": name} for name in MODELS]}
 
 
-def generation(model: str, request: Mapping[str, Any], fault: Fault) -> list[Document]:
+def generation(
+    model: str, request: Mapping[str, Any], fault: Fault, writer: words.Writer = words.honest
+) -> list[Document]:
     """The chunks of a streamed answer; each with the usage so far, the last with a finish reason."""
-    prompt, said, finish = _said(request)
+    prompt, said, finish = _said(request, writer)
     usage = {"promptTokenCount": words.count_tokens(prompt)}
     common = {"modelVersion": model, "responseId": "fake"}
     if fault.blocked_prompt:
@@ -166,7 +168,7 @@ def numbered(value: Any) -> Any:
     }
 
 
-def _said(request: Mapping[str, Any]) -> tuple[str, str, str]:
+def _said(request: Mapping[str, Any], writer: words.Writer) -> tuple[str, str, str]:
     """Prompt, answer and finish reason; the answer is cut at maxOutputTokens, a token being a word."""
     if unknown := request.keys() - _GENERATION_FIELDS:
         raise Refusal(400, f'Invalid JSON payload received. Unknown name "{min(unknown)}"')
@@ -175,7 +177,8 @@ def _said(request: Mapping[str, Any]) -> tuple[str, str, str]:
         raise Refusal(400, "* GenerateContentRequest.contents: contents is not specified")
     config = _either(request, "generationConfig", {})
     most = int(_either(config, "maxOutputTokens", 8192))
-    said = words.answer(_text(contents[-1])).split(" ")
+    system = _text(_either(request, "systemInstruction", None))
+    said = writer(system, _text(contents[-1])).split(" ")
     return _prompt(request), " ".join(said[:most]), "STOP" if len(said) <= most else "MAX_TOKENS"
 
 
