@@ -8,7 +8,7 @@ goes afterwards. An entry that can never be replayed is moved to ``spool/bad/`` 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -158,11 +158,23 @@ class Landing:
 
 
 class Recorder:
-    """Puts a write into Postgres, or else into the spool (None: there is no bucket)."""
+    """Puts a write into Postgres, or else into the spool (None: there is no bucket).
 
-    def __init__(self, log: AnswerLog, spool: Spool | None, *, database_seconds: float = 2.0) -> None:
+    ``redact`` is applied to the reader's own words, the question and the comment, before they go anywhere;
+    answers are made of what the site publishes, and stay as they were given.
+    """
+
+    def __init__(
+        self,
+        log: AnswerLog,
+        spool: Spool | None,
+        *,
+        redact: Callable[[str], str] | None = None,
+        database_seconds: float = 2.0,
+    ) -> None:
         self._log = log
         self._spool = spool
+        self._redact = redact or (lambda text: text)
         self._database_seconds = database_seconds
 
     def keep(self, write: AnswerRecord | Feedback, deadline: Deadline, *, database: bool = True) -> Landing:
@@ -170,6 +182,7 @@ class Recorder:
         open. Raises nothing.
         """
         reason = "the database is not asked just now"
+        write = self._storable(write)
         if database:
             try:
                 self._into_postgres(write, deadline.within(self._database_seconds))
@@ -178,6 +191,20 @@ class Recorder:
             else:
                 return Landing(POSTGRES)
         return self._into_spool(write, deadline, reason)
+
+    def _storable(self, write: AnswerRecord | Feedback) -> AnswerRecord | Feedback:
+        """The write without what Postgres refuses or may not keep."""
+        if isinstance(write, Feedback):
+            return replace(
+                write, reason=storable(write.reason), comment=storable(self._redact(storable(write.comment)))
+            )
+        return replace(
+            write,
+            question=storable(self._redact(storable(write.question))),
+            answer=storable(write.answer),
+            citations=tuple(map(storable, write.citations)),
+            detail=_storable_json(write.detail),
+        )
 
     def _into_postgres(self, write: AnswerRecord | Feedback, deadline: Deadline) -> None:
         if isinstance(write, Feedback):
@@ -213,3 +240,16 @@ def _decoded(data: bytes) -> Write:
     if entry.kind not in _KINDS:
         raise msgspec.ValidationError(f"{entry.kind!r} is no kind of write")
     return msgspec.json.decode(entry.data, type=_KINDS[entry.kind])
+
+
+def storable(text: str) -> str:
+    """A text that Postgres takes: it knows neither the character NUL nor half of a surrogate pair."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+
+
+def _storable_json(value: Any) -> Any:
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, Mapping):
+        return {key: _storable_json(each) for key, each in value.items()}
+    return [_storable_json(each) for each in value] if isinstance(value, list | tuple) else value

@@ -13,13 +13,25 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from shared.errors import SettingsError
-from shared.ports import AnswerLog, Embedder, Generator, Ledger, ObjectStore, VectorAdmin, VectorSearch
+from shared.ports import (
+    AnswerCache,
+    AnswerLog,
+    ApiKeys,
+    Embedder,
+    Generator,
+    Ledger,
+    Memory,
+    ObjectStore,
+    VectorAdmin,
+    VectorSearch,
+)
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
 
 if TYPE_CHECKING:
     import httpx
 
+    from shared.access.modes import Gate
     from shared.access.oidc import CallerCheck
     from shared.adapters.neon.pool import Pool
 
@@ -69,6 +81,31 @@ class Parts:
         from shared.adapters.neon.answers import NeonAnswerLog
 
         return NeonAnswerLog(self._pool)
+
+    @cached_property
+    def memory(self) -> Memory:
+        """Conversations, limits and spend."""
+        from shared.adapters.neon.memory import NeonMemory
+
+        return NeonMemory(self._pool)
+
+    @cached_property
+    def api_keys(self) -> ApiKeys:
+        from shared.adapters.neon.keys import NeonApiKeys
+
+        return NeonApiKeys(self._pool)
+
+    @cached_property
+    def answer_cache(self) -> AnswerCache:
+        """The cache that instances share: Redis where one is named, else Postgres."""
+        if self.settings.redis_url:
+            from shared.adapters.redis import RedisCache
+
+            made = RedisCache(self.settings.redis_url, self.settings.qdrant_alias)
+            return self._open(made, made.close)
+        from shared.adapters.neon.cache import NeonCache
+
+        return NeonCache(self._pool)
 
     def prepare_database(self, deadline: Deadline, *, ours_alone: bool = False) -> None:
         """Bring the schema up to date. ``ours_alone``: the server was started for this process, so whoever
@@ -188,6 +225,18 @@ class Parts:
         return self._open(made, made.close)
 
     # ------------------------------------------------------------ who calls
+
+    @cached_property
+    def gate(self) -> Gate:
+        """Who may ask. Raises :class:`~shared.errors.SettingsError` for a mode without its settings."""
+        from shared.wiring.access import gate
+
+        return gate(self)
+
+    @cached_property
+    def http(self) -> httpx.Client:
+        """The process's HTTP client."""
+        return self._http
 
     @cached_property
     def caller_check(self) -> CallerCheck | None:
