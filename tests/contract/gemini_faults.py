@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from shared.embedded.fake_gemini import Fault
+from shared.adapters.gemini.generativeai import GenerativeAIEmbedder
+from shared.embedded.fake_gemini import FakeGemini, Fault
 from shared.errors import (
     DependencyError,
     Garbled,
@@ -10,8 +11,17 @@ from shared.errors import (
     Throttled,
     TimedOut,
 )
+from shared.resilience.deadline import Deadline
 
 KEY = "fake-key"
+
+
+def load_package(fake: FakeGemini) -> None:
+    """Import google-generativeai now: on a busy machine that takes longer than a test's short deadline."""
+    client = GenerativeAIEmbedder(KEY, "gemini-embedding-001", base_url=fake.base_url)
+    client.embed_query("hello", Deadline.after(60))
+    client.close()
+
 
 BOTH_PORTS: dict[str, tuple[Fault, type[DependencyError]]] = {
     "throttled": (Fault(status=429, retry_delay="7.5s"), Throttled),

@@ -21,7 +21,7 @@ from shared.embedded.minilm import LocalEmbedder
 from shared.errors import AccessDenied, DependencyError, Garbled, Missing, Throttled, TimedOut, Unreachable
 from shared.ports import Embedder
 from shared.resilience.deadline import Deadline
-from tests.contract.gemini_faults import BOTH_PORTS, KEY
+from tests.contract.gemini_faults import BOTH_PORTS, KEY, load_package
 from tests.contract.qdrant_faults import http, peer
 
 MODEL = "gemini-embedding-001"
@@ -41,6 +41,7 @@ def dot(left: tuple[float, ...], right: tuple[float, ...]) -> float:
 @pytest.fixture(scope="module")
 def server() -> Iterator[FakeGemini]:
     with FakeGemini(api_key=KEY) as fake:
+        load_package(fake)
         yield fake
 
 

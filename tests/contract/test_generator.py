@@ -32,7 +32,7 @@ from shared.errors import (
 )
 from shared.ports import Generator, Piece, Prompt, Turn
 from shared.resilience.deadline import Deadline
-from tests.contract.gemini_faults import BOTH_PORTS, KEY
+from tests.contract.gemini_faults import BOTH_PORTS, KEY, load_package
 from tests.contract.qdrant_faults import http, peer
 
 MODEL = "gemini-3.5-flash-lite"
@@ -51,6 +51,7 @@ def soon() -> Deadline:
 @pytest.fixture(scope="module")
 def server() -> Iterator[FakeGemini]:
     with FakeGemini(api_key=KEY) as fake:
+        load_package(fake)
         yield fake
 
 

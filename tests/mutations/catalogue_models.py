@@ -176,8 +176,8 @@ MODELS = [
     Mutation(
         "GenerativeAIEmbedder",
         _GEMINI + "generativeai.py",
-        "        AttributeError,  # what its parser raises on JSON of another form\n",
-        "",
+        "        ParseError,\n        OSError,\n        ValueError,\n",
+        "        OSError,\n",
         "JSON of another form is a stack trace",
         _EMBEDDER,
         "another_form and generativeai",

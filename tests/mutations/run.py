@@ -48,6 +48,8 @@ def pytest(copy: Path, arguments: Sequence[str]) -> tuple[int, str]:
     """Exit code (-1: it hung) and output of pytest on the code of ``copy``."""
     environ = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "pytest", "-x", "-rfE", "--tb=no", "--timeout=60", *arguments]
+    # Its own, because pytest clears away what other runs left, and two that clear at once get in their way.
+    command += [f"--basetemp={copy}-tmp"]
     try:
         done = subprocess.run(
             command, cwd=copy, env=environ, capture_output=True, text=True, timeout=MOST_SECONDS, check=False
@@ -113,7 +115,11 @@ def unusable(mutations: Iterable[Mutation]) -> list[str]:
     counts: dict[str, int] = {}
     for mutation in mutations:
         counts[mutation.adapter] = counts.get(mutation.adapter, 0) + 1
-    return [f"{adapter} has only {count}" for adapter, count in counts.items() if count < LEAST_OF_AN_ADAPTER]
+    return [
+        f"{adapter} has only {count} mutations"
+        for adapter, count in counts.items()
+        if count < LEAST_OF_AN_ADAPTER
+    ]
 
 
 def _line(verdict: Verdict) -> str:
