@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 
-from shared.errors import Corrupt, LecternError, Rejected, TimedOut
+from shared.errors import Corrupt, Garbled, LecternError, Rejected, TimedOut
 from shared.ports import Condition, Json, Point
 from shared.resilience.deadline import Deadline
 from shared.retrieval.candidates import FrozenIndex
@@ -22,7 +22,8 @@ from shared.retrieval.tokens import tokens
 
 SERVICE = "lifeboat"
 _FORMAT = 1
-_STEPS = 5_000  # of SQLite's virtual machine between two looks at the clock: well under a millisecond
+_MAGIC = b"SQLite format 3\x00"
+_STEPS = 1_000  # of SQLite's virtual machine between two looks at the clock: well under a millisecond
 _FILTERS = ("url", "version", "locale")
 _TITLE, _HEADINGS, _TEXT = 3.0, 3.0, 1.0
 
@@ -76,11 +77,11 @@ class LifeboatFile:
             self.index = self._open(data)
         except (sqlite3.Error, LecternError, ValueError, TypeError, KeyError) as error:
             self._base.close()
-            raise Corrupt(
-                SERVICE, "open", f"it cannot be read, {error}", hint="Run `lectern ingest` again."
-            ) from error
+            raise _damaged(error) from error
 
     def _open(self, data: bytes) -> FrozenIndex:
+        if not data.startswith(_MAGIC):
+            raise ValueError("it is no SQLite database")
         self._base.deserialize(data)
         self._base.execute("PRAGMA query_only = 1")
         version = self._base.execute("PRAGMA user_version").fetchone()[0]
@@ -101,7 +102,10 @@ class LifeboatFile:
         query = " OR ".join(f'"{word}"' for word in words)
         clause, values = _where(conditions)
         rows = self._rows(_FIND % clause, (query, *values, limit), deadline)
-        return [chunk_of(Point(row[0], {}, json.loads(row[1]))) for row in rows]
+        try:
+            return [chunk_of(Point(row[0], {}, json.loads(row[1]))) for row in rows]
+        except (Garbled, ValueError, TypeError) as error:
+            raise _damaged(error) from error
 
     def close(self) -> None:
         """Free the memory, once nobody searches."""
@@ -117,11 +121,15 @@ class LifeboatFile:
         except sqlite3.OperationalError as error:
             if deadline.expired():
                 raise TimedOut(SERVICE, "search", "no answer in the time given") from error
-            raise Corrupt(SERVICE, "search", str(error)) from error
-        except sqlite3.DatabaseError as error:
-            raise Corrupt(SERVICE, "search", str(error), hint="Run `lectern ingest` again.") from error
+            raise _damaged(error) from error
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            raise _damaged(error) from error
         finally:
             self._guard.release()
+
+
+def _damaged(error: Exception) -> Corrupt:
+    return Corrupt(SERVICE, "read", f"it is damaged, {error}", hint="Run `lectern ingest` again.")
 
 
 def _cut(text: str) -> str:

@@ -44,8 +44,14 @@ class LifeboatStore:
     """Writes and fetches lifeboats. ``guard`` is that of the bucket, where questions share one."""
 
     def __init__(
-        self, objects: ObjectStore, guard: Guard | None = None, *, prefix: str = "lifeboats"
+        self,
+        objects: ObjectStore,
+        guard: Guard | None = None,
+        *,
+        prefix: str = "lifeboats",
+        most_bytes: int = MOST_BYTES,
     ) -> None:
+        self._most_bytes = most_bytes
         self._objects = objects
         self._guard = guard
         self._prefix = prefix
@@ -64,8 +70,8 @@ class LifeboatStore:
         if before and (before.generation, before.content) == (generation, content):
             return False
         file = make()
-        if len(file) > MOST_BYTES:
-            detail = f"it has {len(file)} bytes, {MOST_BYTES} fit in an instance"
+        if len(file) > self._most_bytes:
+            detail = f"it has {len(file)} bytes, {self._most_bytes} fit in an instance"
             raise Rejected(SERVICE, "write", detail, hint="Qdrant and Postgres answer without it.")
         pointer = self._put(generation, content, file, deadline)
         text = msgspec.json.encode(pointer)
@@ -112,7 +118,7 @@ class LifeboatStore:
 
     def fetch(self, pointer: Pointer, deadline: Deadline) -> bytes:
         """The file that ``pointer`` names, checked. Raises ``Corrupt``, and what the bucket raises."""
-        if not 0 < pointer.opened_size <= MOST_BYTES or not 0 < pointer.size <= MOST_BYTES:
+        if not all(0 < size <= self._most_bytes for size in (pointer.size, pointer.opened_size)):
             raise Corrupt(SERVICE, "fetch", f"{self._pointer} names an impossible size", hint=_HINT)
         packed, _ = self._guarded(lambda limit: self._objects.get(pointer.object, limit), deadline)
         if len(packed) != pointer.size or sha256(packed).hexdigest() != pointer.sha256:
