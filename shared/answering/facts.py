@@ -63,7 +63,7 @@ _IDENTIFIER = re.compile(
       | .*(?:::|->|=>).* | [$@]\w.*                         # operators, variables, scopes
       | (?:\.{0,2}|~)/\S+ | \S*/\S*[/.\d_]\S*               # paths
       | (?:[^\W\d][\w-]*\.)+\w[\w-]* | \.[a-z][\w.-]+       # dotted names, file names
-      | (?=[^\W\d]*\d)(?=\d*[^\W\d])\w[\w-]*                # letters and digits
+      | (?=[A-Za-z_]*\d)(?=\d*[A-Za-z_])[A-Za-z\d_-]+      # letters and digits
       | [vV]?\d+(?:\.\d+)+-[\w.]+ | \w+=\S+                 # pre-releases, assignments
       | [A-Z][A-Z\d]+s?                                     # acronyms
     """,
@@ -159,13 +159,14 @@ def folded(text: str) -> str:
 
 
 def _numbers(text: str) -> list[Number]:
+    text = _NUMBER_WORD.sub(lambda word: _NUMBER_WORDS[word[0].lower()], text)
     found: list[Number] = []
     for match in _NUMBER.finditer(text):
         body = match["body"]
         value = re.sub(r"[,'’_\u00a0\u202f]", "", body) if _GROUPED.fullmatch(body) else body
         unit = _UNITS.get((match["unit"] or "").lower(), "")
         found.append((("-" if match["sign"] else "") + value, unit))
-    return found + [(_NUMBER_WORDS[one.lower()], "") for one in _NUMBER_WORD.findall(text)]
+    return found
 
 
 def _bare(token: str) -> str:

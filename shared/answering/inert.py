@@ -15,7 +15,7 @@ from html import unescape
 from urllib.parse import urlsplit
 
 _LISTING = re.compile(
-    r"\A\s*(?P<fence>`{3,}|~{3,})(?P<language>[^\n`]*)\n(?P<code>.*?)(?:\n|(?<=\n))[ \t]*"
+    r"\A\s*(?P<fence>`{3,}|~{3,})(?P<language>[^\n]*)\n(?P<code>.*?)(?:\n|(?<=\n))[ \t]*"
     r"(?P=fence)[`~]*[ \t]*"
     r"(?P<rest>(?:\n|\Z).*)\Z",
     re.DOTALL,
@@ -28,7 +28,7 @@ _TAG = re.compile(r"<!--.*?(?:-->|\Z)|<[a-zA-Z/!?][^<>]*>", re.DOTALL)
 _ADDRESS = re.compile(
     r"(?:[a-z][a-z0-9+.-]*:\s*//|(?:javascript|vbscript|data|mailto|tel|file|blob):(?=\S)|www\.)[^\s<>\"'”’)\]】]*"
     r"|(?<![\w./@-])[\w.+-]+@(?:[\w-]+\.)+[a-z]{2,}"
-    r"|(?<![\w./@-])(?://)?(?:[\w-]+\.)+(?:(?:com|org|example|info|biz|xyz|ru|cn)(?![\w.])|[a-z]{2,}(?=[/?]\w))"
+    r"|(?<![\w./@-])(?://)?(?:[\w-]+\.)+(?:(?:com|org|example|info|biz|xyz|ru|cn)(?![\w.])|[a-z]{2,}(?=[/?][\w?#]))"
     r"[^\s<>\"'”’)\]】]*",
     re.IGNORECASE,
 )
@@ -98,9 +98,9 @@ def _harmless_prose(text: str) -> str:
         before = text
         text = _LINK.sub(r"\1", _IMAGE.sub("", text))
         text = _TAG.sub(_component, text)
-        text = re.sub(r"<(?=[a-zA-Z/!?])", "", text)
-        text = text.replace("](", "] (").replace("]:", "] :").replace("![", "[")
-        text = re.sub(r"\\+(?=\Z)", "", text)  # would take the next code span's backtick away
+    text = re.sub(r"<+(?=[a-zA-Z/!?])", "", text)
+    text = re.sub(r"!+\[", "[", text).replace("](", "] (").replace("]:", "] :")
+    text = text.rstrip("\\")  # would take the next code span's backtick away
     return re.sub("\x00(.*?)\x01", r"`<\1>`", text)
 
 

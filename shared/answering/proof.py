@@ -15,7 +15,7 @@ from shared.answering.answers import Citation
 from shared.answering.facts import Facts, Holdings, facts_of, folded
 from shared.answering.inert import addresses, fenced, harmless, host, listing, parts
 from shared.answering.instructions import without_orders
-from shared.answering.sentences import MARKER
+from shared.answering.sentences import MARKER, split
 from shared.retrieval.tokens import function_words, term_counts, tokens
 
 Idf = Callable[[int], float]
@@ -31,6 +31,7 @@ LEAST_COVERAGE = 0.5
 _CONTRIBUTES = 0.25
 _FEWEST_TERMS = 2
 _LEAKED_WORDS = 7
+_FEWEST_LEAKED = 3
 _MARKERS = re.compile(rf"[ \t]*(?:{MARKER.pattern})")
 _BULLET = re.compile(r"\A\s*(?:[-*+•>]|#{1,6}|\d{1,3}[.)])\s+")
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\u0e00-\u0e7f]+")
@@ -73,8 +74,8 @@ class _Evidence:
 class Proof:
     """Holds sentences against ``passages``, the context that a model was given.
 
-    ``idf`` weighs term ids. ``private`` is the standing instruction: seven of its words in a row are never
-    shown. ``own_hosts`` may be linked besides the hosts of the passages.
+    ``idf`` weighs term ids. ``private`` is the standing instruction: seven of its words in a row, and its
+    short sentences, are never shown. ``own_hosts`` may be linked besides the hosts of the passages.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class Proof:
     ) -> None:
         self._evidence = {passage.n: _Evidence(passage) for passage in passages}
         self._idf = idf
-        self._private = _runs(private)
+        self._private = frozenset().union(_runs(private), *map(_runs, split(private)))
         self._hosts = frozenset(filter(None, {*own_hosts, *(host(passage.url) for passage in passages)}))
         self._least = least_coverage
 
@@ -129,7 +130,9 @@ class Proof:
             reasons = (f"{WORDS} {covered:.0%} of the sentence's are in its passages", *reasons)
         shown = [one for one in cited if self._coverage(terms, one.terms) >= _CONTRIBUTES] or list(cited)
         citations = tuple(one.citation for one in shown)
-        return Checked(_marked(text, citations), citations, reasons, covered)
+        if reasons:
+            return Checked(text, (), reasons, covered)
+        return Checked(_marked(text, citations), citations, (), covered)
 
     def _unnamed(self, text: str, bare: str) -> Checked:
         """A sentence without a marker: the passage that supports it best, if one does by itself."""
@@ -137,7 +140,7 @@ class Proof:
         best = max(verdicts, key=lambda one: (one.supported, one.coverage), default=None)
         if best is None:
             return Checked("", (), (f"{PASSAGE} none is in the context",))
-        return best if best.supported else Checked(text.strip(), (), best.reasons, best.coverage)
+        return best
 
     def _listing(self, language: str, code: str, rest: str) -> Checked:
         """Code is a quote: every line of it stands in one passage, the named one if one is named."""
@@ -180,7 +183,7 @@ def _marked(text: str, citations: Sequence[Citation]) -> str:
     """The sentence with its markers at the end, before the white space that follows it."""
     body = text.rstrip()
     markers = "".join(f"[{citation.n}]" for citation in citations)
-    return f"{body} {markers}{text[len(body) :] or ' '}"
+    return f"{body} {markers}{text[len(body) :]}"
 
 
 def _terms(text: str) -> frozenset[int]:
@@ -199,5 +202,8 @@ def _pairs(run: str) -> list[str]:
 
 
 def _runs(text: str) -> frozenset[tuple[str, ...]]:
+    """Every run of so many words; of a shorter text all of it, unless it is too short to be anybody's own."""
     words = re.findall(r"\w+", text.lower())
+    if _FEWEST_LEAKED <= len(words) < _LEAKED_WORDS:
+        return frozenset({tuple(words)})
     return frozenset(tuple(words[at : at + _LEAKED_WORDS]) for at in range(len(words) - _LEAKED_WORDS + 1))
