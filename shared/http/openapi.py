@@ -59,13 +59,25 @@ def document(title: str, version: str, description: str, operations: Sequence[Op
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "description": description},
         "paths": paths,
-        "components": {"schemas": dict(sorted(components.items()))},
+        "components": {"schemas": _on_one_line(dict(sorted(components.items())))},
     }
 
 
 def encode(made: Mapping[str, Any]) -> bytes:
     """The document as it is committed: indented, with a newline at the end."""
     return msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n"
+
+
+def _on_one_line(value: Any) -> Any:
+    """Descriptions come from docstrings, which are broken into lines and indented."""
+    if isinstance(value, dict):
+        return {
+            key: " ".join(each.split())
+            if key == "description" and isinstance(each, str)
+            else _on_one_line(each)
+            for key, each in value.items()
+        }
+    return [_on_one_line(each) for each in value] if isinstance(value, list) else value
 
 
 def _types(operations: Sequence[Operation]) -> list[Any]:
