@@ -88,6 +88,7 @@ def rank_candidates(question: str, chunks: Sequence[Chunk], index: FrozenIndex, 
         collection="",
         facts=index.facts,
         profile=LEXICAL,
+        idf=index.statistics.passages.idf,
     )
 
 
