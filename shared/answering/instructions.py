@@ -24,7 +24,7 @@ _ORDER = r"""
 | \btell\ (?:the|every|all)\ (?:users?|readers?|visitors?)\b
 | \bin\ (?:your|every|each)\ (?:answer|reply|response)\b
 | <\s*/?\s*(?:passage|conversation|instructions?)\b | <\|im_
-| ^\s*(?:\#+\s*)?(?:system|assistant)\s*:\s*[A-Z] | \[/?inst\]
+| </\s*question\s*> | (?:^|>)\s*(?:\#+\s*)?(?:system|assistant)\s*:\s | \[/?inst\]
 | (?:ignorier|vergiss|missachte)\w*\b.{0,40}(?:anweisung|regel|vorherig)
 | (?:ignore[sz]?|oublie[sz]?)\b.{0,40}(?:instructions|consignes|règles|précédent)
 | (?:ignora|olvida|desatiende)\w*\b.{0,40}(?:instrucciones|reglas|anterior|istruzioni|precedenti)

@@ -26,7 +26,7 @@ PASSAGE, WORDS, NUMBER, IDENTIFIER, QUOTE, LISTING, LINK, SECRET, EMPTY, CUT = (
 NEVER_SHOWN = frozenset({PASSAGE, LINK, SECRET, EMPTY, CUT})
 """Reasons for which a sentence is dropped even where unsupported ones are shown with a mark."""
 
-LEAST_COVERAGE = 0.5
+LEAST_COVERAGE = 0.6
 """Share of a sentence's IDF that its passages must hold. See `lectern eval --citations` for what it does."""
 _CONTRIBUTES = 0.25
 _FEWEST_TERMS = 2

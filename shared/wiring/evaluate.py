@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -48,11 +49,20 @@ def _run(parts: Parts, golden: GoldenSet, folder: Path, progress: Progress) -> d
     def asked(_what: str, done: int, total: int) -> None:
         progress.asking(done, total)
 
+    if not golden.pages:
+        return evaluate(retriever, golden, time.perf_counter, progress=asked).as_json()
+    with own_index(parts, golden, folder, progress) as collection:
+        found = evaluate(retriever, golden, time.monotonic, collection=collection, progress=asked)
+    return found.as_json()
+
+
+@contextmanager
+def own_index(parts: Parts, golden: GoldenSet, folder: Path, progress: Progress) -> Iterator[str]:
+    """A collection of the folder's documents, as long as the context lasts."""
+
     def indexed(_what: str, done: int, total: int) -> None:
         progress.indexing(done, total)
 
-    if not golden.pages:
-        return evaluate(retriever, golden, time.perf_counter, progress=asked).as_json()
     admin = parts.vector_admin
     collection = f"lectern-eval-{blake2b(str(folder.resolve()).encode(), digest_size=4).hexdigest()}"
     admin.drop(collection, Deadline.after(60))
@@ -60,10 +70,9 @@ def _run(parts: Parts, golden: GoldenSet, folder: Path, progress: Progress) -> d
         build_collection(
             admin, parts.embedder, _pages(golden), collection, Deadline.after(BUILD_SECONDS), progress=indexed
         )
-        found = evaluate(retriever, golden, time.monotonic, collection=collection, progress=asked)
+        yield collection
     finally:
         admin.drop(collection, Deadline.after(60))
-    return found.as_json()
 
 
 def _pages(golden: GoldenSet) -> list[Page]:
