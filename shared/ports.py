@@ -218,15 +218,15 @@ class FullText(Protocol):
     def find(
         self,
         generation_id: str,
-        every: Sequence[str],
+        words: Mapping[str, float],
         some: Sequence[str],
         deadline: Deadline,
         *,
         limit: int,
         conditions: Sequence[Condition] = (),
     ) -> list[Point]:
-        """Passages that hold ``every`` word, and where they are fewer than ``limit``, those that hold
-        ``some``; at most ``limit``, in no order that matters.
+        """Passages that hold all ``words``, and where they are fewer than ``limit``, those that hold one of
+        ``some``; at most ``limit``, those that the words, which come with their weights, rank first.
         """
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.ports import (
@@ -105,7 +105,7 @@ class GuardedFullText:
     def find(
         self,
         generation_id: str,
-        every: Sequence[str],
+        words: Mapping[str, float],
         some: Sequence[str],
         deadline: Deadline,
         *,
@@ -113,6 +113,6 @@ class GuardedFullText:
         conditions: Sequence[Condition] = (),
     ) -> list[Point]:
         def ask(own: Deadline) -> list[Point]:
-            return self._inner.find(generation_id, every, some, own, limit=limit, conditions=conditions)
+            return self._inner.find(generation_id, words, some, own, limit=limit, conditions=conditions)
 
         return self._guard.call(ask, deadline)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
-from shared.ports import Hit, PassageText
+from shared.ports import Hit, PassageText, SparseVector
 from shared.retrieval.chunks import Chunk
 from shared.retrieval.layout import Facts, payload_of
 from shared.retrieval.profiles import LEXICAL
@@ -23,8 +24,10 @@ BREADCRUMB_COUNT = 3
 """A word of title or heading counts as three of the text."""
 CANDIDATES = 60
 MOST_WORDS = 12
-COMMON = 0.05
-"""A word in more than this share of the passages proposes too many to help."""
+MOST_PROPOSED = 300
+"""Words propose passages until they are so many, the rarest word first: what a common word alone proposes
+is too much to rank and hardly ever the answer.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +40,16 @@ class FrozenIndex:
 
 @dataclass(frozen=True, slots=True)
 class QueryWords:
-    """A question's words that the corpus knows, rarest first, without function words: ``every`` of them,
-    and ``rare`` without the common ones.
+    """A question's words that the corpus knows, rarest first, without function words: ``weights`` has
+    the IDF of every one, ``rare`` are the first ones, which few passages hold.
     """
 
-    every: tuple[str, ...]
+    weights: dict[str, float]
     rare: tuple[str, ...]
+
+    @property
+    def every(self) -> tuple[str, ...]:
+        return tuple(self.weights)
 
 
 def lexical_text(chunk: Chunk) -> str:
@@ -62,16 +69,18 @@ def query_words(question: str, statistics: Statistics) -> QueryWords:
     known = {word: count for word, count in known.items() if count}
     telling = {word: count for word, count in known.items() if term_id(word) not in function_words()} or known
     every = sorted(telling, key=lambda word: (telling[word], word))[:MOST_WORDS]
-    most = COMMON * statistics.passages.documents
-    rare = [word for word in every if telling[word] <= most]
-    return QueryWords(tuple(every), tuple(rare or every))
+    proposed = list(accumulate(telling[word] for word in every))
+    rare = [word for word, count in zip(every, proposed, strict=True) if count <= MOST_PROPOSED]
+    weights = {word: statistics.passages.idf(term_id(word)) for word in every}
+    return QueryWords(weights, tuple(rare or every[:1]))
 
 
 def rank_candidates(question: str, chunks: Sequence[Chunk], index: FrozenIndex, limit: int) -> Retrieval:
     """The best ``limit`` of the proposed passages, as the search by words ranks them."""
     terms = tuple(term_counts(question))
     found = {chunk.id: chunk for chunk in chunks if chunk.text}
-    hits = [Hit(chunk.id, _bm25(terms, chunk, index.statistics)) for chunk in found.values()]
+    asked = index.statistics.passages.query_vector(terms)
+    hits = [Hit(chunk.id, _bm25(asked, chunk, index.statistics)) for chunk in found.values()]
     pages = rank_pages([hit for hit in hits if hit.score > 0], (), (), dense_weight=0.0)
     passages = [
         Passage(found[hit.id], page.score + hit.score, _coverage(terms, found[hit.id], index.statistics))
@@ -96,9 +105,9 @@ def _best(pages: Sequence[RankedPage]) -> list[tuple[RankedPage, Hit]]:
     return [(page, hit) for page in pages[:PAGES_READ] for hit in page.points[:PASSAGES_OF_PAGE]]
 
 
-def _bm25(terms: Sequence[int], chunk: Chunk, statistics: Statistics) -> float:
-    asked = statistics.passages.query_vector(terms)
-    there = statistics.passages.document_vector(lexical_text(chunk))
+def _bm25(asked: SparseVector | None, chunk: Chunk, statistics: Statistics) -> float:
+    """The inner product that Qdrant computes, of the question's vector and the passage's."""
+    there = statistics.passages.document_vector(lexical_text(chunk)) if asked else None
     if asked is None or there is None:
         return 0.0
     weights = dict(zip(there.indices, there.values, strict=True))

@@ -33,7 +33,7 @@ class FullTextSearch:
         points: list[Point] = []
         if words.every:
             points = self._passages.find(
-                generation, words.every, words.rare, deadline, limit=CANDIDATES, conditions=conditions
+                generation, words.weights, words.rare, deadline, limit=CANDIDATES, conditions=conditions
             )
         return rank_candidates(question, [chunk_of(point) for point in points], index, limit)
 

@@ -7,13 +7,14 @@ import threading
 from shared.errors import Corrupt, DeadlineExceeded, DependencyError, TimedOut
 from shared.ports import Condition
 from shared.resilience.deadline import Clock, Deadline
-from shared.retrieval.candidates import CANDIDATES, query_words, rank_candidates
+from shared.retrieval.candidates import query_words, rank_candidates
 from shared.retrieval.layout import Facts
 from shared.retrieval.lifeboat_file import SERVICE, LifeboatFile
 from shared.retrieval.lifeboat_store import LifeboatStore, Pointer
 from shared.retrieval.results import Retrieval
 
 CHECK_SECONDS = 30.0
+PROPOSED = 120
 LOOK_SECONDS = 1.0
 """Longest time to look for a newer lifeboat while there is one aboard."""
 
@@ -43,11 +44,7 @@ class Lifeboat:
         """
         boat = self._boat(deadline)
         words = query_words(question, boat.index.statistics)
-        chunks = boat.find(words.rare, deadline, limit=CANDIDATES, conditions=conditions)
-        if len(chunks) < CANDIDATES and words.every != words.rare:
-            seen = {chunk.id for chunk in chunks}
-            more = boat.find(words.every, deadline, limit=CANDIDATES, conditions=conditions)
-            chunks += [chunk for chunk in more if chunk.id not in seen]
+        chunks = boat.find(words.every, deadline, limit=PROPOSED, conditions=conditions)
         return rank_candidates(question, chunks, boat.index, limit)
 
     def live_facts(self, deadline: Deadline) -> Facts:

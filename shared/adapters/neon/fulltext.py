@@ -53,7 +53,10 @@ FROM (
         AND (CAST(:locales AS text[]) IS NULL OR locale = ANY(CAST(:locales AS text[])))
     LIMIT :cap
 ) AS matching
-ORDER BY ts_rank_cd(words, CAST(:query AS tsquery)) DESC, id
+ORDER BY (
+    SELECT sum(weight * ts_rank(words, CAST(word AS tsquery), 1))
+    FROM unnest(CAST(:asked AS text[]), CAST(:weights AS double precision[])) AS asked(word, weight)
+) DESC, id
 LIMIT :limit
 """
 _PARAMETERS = {"url": "urls", "version": "versions", "locale": "locales"}
@@ -123,18 +126,26 @@ class NeonFullText:
     def find(
         self,
         generation_id: str,
-        every: Sequence[str],
+        words: Mapping[str, float],
         some: Sequence[str],
         deadline: Deadline,
         *,
         limit: int,
         conditions: Sequence[Condition] = (),
     ) -> list[Point]:
-        params = {"id": generation_id, "cap": CAP, "limit": limit, **_wanted(conditions)}
+        asked = {_quoted(word): weight for word, weight in words.items() if _fits(word)}
+        params = {
+            "id": generation_id,
+            "cap": CAP,
+            "limit": limit,
+            "asked": list(asked),
+            "weights": list(asked.values()),
+            **_wanted(conditions),
+        }
         with self._pool.transaction(deadline, "search the passages") as transaction:
             milliseconds = max(1, min(STATEMENT_MILLISECONDS, int(deadline.remaining() * 950)))
             transaction.script(f"SET LOCAL statement_timeout = {milliseconds}")
-            rows = _matching(transaction, every, " & ", params)
+            rows = _matching(transaction, list(words), " & ", params)
             if len(rows) < limit:
                 rows += _matching(transaction, some, " | ", params)
         return list({row[0]: _point(row) for row in rows}.values())[:limit]
