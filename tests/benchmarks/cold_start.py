@@ -76,7 +76,7 @@ def first_answer(python: Path, kind: str, environ: Mapping[str, str]) -> float:
     command += ["--no-control-socket", "--bind", f"127.0.0.1:{port}", "functions_framework:create_app()"]
     own = {**environ, "FUNCTION_SOURCE": SOURCES[kind], "FUNCTION_TARGET": TARGETS[kind]}
     process = subprocess.Popen(
-        command, cwd=ROOT, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command, cwd=ROOT, env=own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     try:
         answer = _asked(f"http://127.0.0.1:{port}/chat", process)
@@ -95,10 +95,14 @@ def _asked(url: str, process: subprocess.Popen[str]) -> httpx.Response:
     with httpx.Client(timeout=MOST_SECONDS, trust_env=False) as client:
         while time.monotonic() < end and process.poll() is None:
             try:
-                return client.post(url, json={"question": QUESTION}).raise_for_status()
+                answer = client.post(url, json={"question": QUESTION})
+                if answer.is_success:
+                    return answer
+                break
             except httpx.ConnectError:
                 time.sleep(0.005)  # it is not listening yet; asking faster would slow it down
-    raise RuntimeError(f"no answer at {url}: {process.stderr.read() if process.stderr else ''}")
+    process.terminate()
+    raise RuntimeError(f"{process.args} did not answer:\n{process.communicate(timeout=20)[0]}")
 
 
 def _used(master: psutil.Process) -> float:
