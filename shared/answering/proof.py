@@ -29,6 +29,8 @@ NEVER_SHOWN = frozenset({PASSAGE, LINK, SECRET, EMPTY, CUT})
 LEAST_COVERAGE = 0.6
 """Share of a sentence's IDF that its passages must hold. See `lectern eval --citations` for what it does."""
 _CONTRIBUTES = 0.25
+_NEAR = 0.4
+"""A place belongs to a sentence when it holds so much of it, as a share of what the best place holds."""
 _FEWEST_TERMS = 2
 _LEAKED_WORDS = 7
 _FEWEST_LEAKED = 3
@@ -60,6 +62,15 @@ class Checked:
         return tuple(dict.fromkeys(reason.partition(" ")[0] for reason in self.reasons))
 
 
+class _Place:
+    """A sentence or a listing of a passage."""
+
+    def __init__(self, text: str) -> None:
+        self.terms = _terms(text)
+        self.holdings = Holdings(text)
+        self.is_listing = listing(text) is not None
+
+
 class _Evidence:
     """A passage, taken apart once. Paragraphs that speak to a language model are no evidence."""
 
@@ -69,6 +80,15 @@ class _Evidence:
         self.citation = citation
         self.terms = _terms(text)
         self.holdings = Holdings(text)
+        self._text = text
+        self._places: tuple[_Place, ...] = ()
+
+    @property
+    def places(self) -> tuple[_Place, ...]:
+        """Where in the passage a fact may stand: its sentences and listings, and its headings."""
+        if not self._places:
+            self._places = tuple(map(_Place, filter(str.strip, split(self._text))))
+        return self._places
 
 
 class Proof:
@@ -125,7 +145,7 @@ class Proof:
         """Whether ``cited`` together support the sentence; those that add nothing are not shown."""
         facts, terms = facts_of(bare), _terms(bare)
         covered = self._coverage(terms, set().union(*(one.terms for one in cited)))
-        reasons = _missing(facts, cited)
+        reasons = self._missing(facts, terms, cited)
         if covered < self._least:
             reasons = (f"{WORDS} {covered:.0%} of the sentence's are in its passages", *reasons)
         shown = [one for one in cited if self._coverage(terms, one.terms) >= _CONTRIBUTES] or list(cited)
@@ -152,6 +172,20 @@ class Proof:
         citations = (holder.citation,)
         return Checked(f"{fenced(language, code)}\n[{holder.citation.n}]\n", citations, (), 1.0)
 
+    def _missing(self, facts: Facts, terms: frozenset[int], cited: Sequence[_Evidence]) -> tuple[str, ...]:
+        """The facts that no cited passage holds where it speaks of the sentence's matter: a number that is
+        right for something else on the page is wrong here.
+        """
+        if not len(facts):
+            return ()
+        overlaps = [(self._coverage(terms, place.terms), place) for one in cited for place in one.places]
+        near = _NEAR * max((overlap for overlap, _ in overlaps), default=0.0)
+        local = Facts(facts.numbers, facts.identifiers, ())
+        lacking = [place.holdings.lacks(local) for overlap, place in overlaps if overlap >= near]
+        quotes = Facts((), (), facts.quotes)
+        unquoted = [one.holdings.lacks(quotes) for one in cited]
+        return tuple(sorted(_in_all(lacking) | _in_all(unquoted)))
+
     def _coverage(self, terms: frozenset[int], there: Iterable[int]) -> float:
         held = frozenset(there)
         total = sum(self._idf(term) for term in terms)
@@ -161,10 +195,8 @@ class Proof:
 # ---------------------------------------------------------------- pieces
 
 
-def _missing(facts: Facts, cited: Sequence[_Evidence]) -> tuple[str, ...]:
-    """The facts that no cited passage holds."""
-    lacking = [set(one.holdings.lacks(facts)) for one in cited]
-    return tuple(sorted(set.intersection(*lacking))) if len(facts) else ()
+def _in_all(many: Sequence[Iterable[str]]) -> set[str]:
+    return set.intersection(*map(set, many)) if many else set()
 
 
 def _unmarked(text: str) -> tuple[str, tuple[int, ...]]:

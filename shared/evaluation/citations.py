@@ -18,6 +18,7 @@ _NUMBERS = re.compile(r"(?<![\w.,-])\d+(?:\.\d+)*(?![\w]|[.,]\d)")
 _IDENTIFIERS = re.compile(
     r"(?<=`)[A-Za-z_$][\w$.-]*(?=(?:\(\))?`)|\b[a-z]+(?:[A-Z][a-z]+)+\b|\b[a-z]+(?:_[a-z]+)+\b"
 )
+_ORDINAL = re.compile(r"\s*\d+[.)]\s+")  # the number of a list item is layout, nothing is claimed with it
 _PATTERNS = {NUMBER: _NUMBERS, IDENTIFIER: _IDENTIFIERS}
 
 
@@ -95,7 +96,8 @@ class Corruptor:
 
     def corrupt(self, sentence: str, kind: str) -> Corruption | None:
         """One swap; None when the sentence has nothing of the kind, or there is nothing to swap with."""
-        found = list(_PATTERNS[kind].finditer(sentence))
+        ordinal = _ORDINAL.match(sentence)
+        found = list(_PATTERNS[kind].finditer(sentence, ordinal.end() if ordinal else 0))
         if not found:
             return None
         chosen = self._dice.choice(found)
