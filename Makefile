@@ -30,7 +30,7 @@ run: $(READY) ## set up, ingest the sample handbook, serve everything at a print
 test: $(READY) ## the tests that need nothing but Python
 	@$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
 
-test-all: $(READY) tools ## the tests that need more: a browser, PgBouncer, Qdrant's released server from npm
+test-all: $(READY) tools ## the tests that need more: a browser, PgBouncer, Redis, Qdrant's released server
 	@# Only those: what `make test` runs is not run again. A file stays on one worker, with its servers.
 	@$(BIN)/pytest -n 2 --dist loadfile --e2e -m e2e $(ARGS)
 
