@@ -16,8 +16,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from shared.answering.answers import NOT_FOUND
 from shared.errors import DeadlineExceeded, DependencyError
-from shared.ports import AnswerCache, CacheEntry, Json, Kept
+from shared.ports import AnswerCache, CacheEntry, Kept
 from shared.resilience.deadline import Deadline
 
 OWN_SECONDS = 300.0
@@ -50,7 +51,7 @@ class CacheKey:
 
 def normalised(question: str) -> str:
     """The question without what makes no difference: forms of one letter, case, spaces, marks at the end."""
-    folded = unicodedata.normalize("NFKC", question).casefold()
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", question).casefold())
     return " ".join(folded.split()).rstrip("?!. \u2026\u061f\uff1f")
 
 
@@ -154,3 +155,11 @@ class LayeredCache:
         if epoch != self._epoch:
             self._own.clear()
             self._epoch = epoch
+
+
+def is_keepable(kind: str, degraded: Sequence[str]) -> bool:
+    """Whether an answer is worth giving again: one that is as good as it could be, and stands on pages.
+
+    "The docs do not say" stands on none, so no change of a page would ever take it away.
+    """
+    return kind != NOT_FOUND and not degraded
