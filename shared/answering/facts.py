@@ -95,8 +95,12 @@ def facts_of(sentence: str) -> Facts:
     prose = " ".join(part for part, is_code in parts(sentence) if not is_code)
     code = [folded(part.strip("`")) for part, is_code in parts(sentence) if is_code]
     named = [word for token in _TOKEN.findall(prose) if _is_identifier(word := _bare(token))]
+    # Code may stand in a quote; quotation marks inside code open none.
+    whole = "".join(part.replace('"', "\x02") if is_code else part for part, is_code in parts(sentence))
     called = _CALL.findall(prose)
-    quotes = ["".join(groups).strip().rstrip(".,;:!?") for groups in _QUOTED.findall(prose)]
+    quotes = [
+        "".join(groups).replace("\x02", '"').strip().rstrip(".,;:!?") for groups in _QUOTED.findall(whole)
+    ]
     return Facts(
         tuple(dict.fromkeys(_numbers(folded(prose)))),
         tuple(dict.fromkeys(filter(None, [*code, *called, *named]))),

@@ -13,7 +13,8 @@ import unicodedata
 from shared.answering.inert import visible
 
 _ORDER = r"""
-  (?:ignore|disregard|forget|override|bypass)\b.{0,40}\b(?:instruction|prompt|rule|guideline|above|previous)
+  (?:ignore|disregard|forget|override|bypass)\b.{0,40}\b(?:instruction|prompt|rule|guideline)
+| (?:ignore|disregard|forget)\s+(?:\w+\s+){0,3}(?:above|previous)\b
 | \b(?:system|developer|hidden|initial)\s+(?:prompt|message|instruction)
 | \byou\ are\ (?:now|no\ longer)\b | \bpretend\ (?:to\ be|you)
 | \bact\ as\ (?:an?|the)\b.{0,30}\b(?:ai|assistant|model|admin)

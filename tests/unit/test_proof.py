@@ -53,6 +53,7 @@ def proof() -> Proof:
         ("Pears ripen in 7 days. [2][9]", "Pears ripen in 7 days. [2]", [2]),
         ("Pears ripen in 7 days. ", "Pears ripen in 7 days. [2] ", [2]),
         ('The sign says "Keep the door shut." [1]', None, [1]),
+        ('Store apples "at 3 degrees in the `cold_room`". [1]', None, [1]),
         ("```\norchard list\n```\n[1]\n", "```\norchard list\n```\n[1]\n", [1]),
         ("~~~ sh` x\norchard   list\n~~~\n", "```sh\norchard   list\n```\n[1]\n", [1]),
         ("See [apples in the cold_room](https://evil.test/x). [1]", None, [1]),
@@ -72,6 +73,7 @@ def test_what_the_passages_hold_is_shown(
 @pytest.mark.parametrize(
     ("sentence", "kinds"),
     [
+        ('Downloads "stand at `cold_room`" by apples. [1]', ("quote",)),
         ("Store apples at 4 degrees. [1]", ("number",)),
         ("Pears ripen in seven percent of src/pears.ts. [2]", ("number",)),
         ("It waits 10 seconds in src/pears.ts. [2]", ("number",)),
