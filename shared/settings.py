@@ -141,6 +141,11 @@ class Settings:
         check=url("http", "https"),
     )
     gemini_model: str = setting("gemini-3.5-flash-lite", "Model that writes answers.", section=_MODELS)
+    gemini_fallback_model: str = setting(
+        "gemini-2.5-flash-lite",
+        "Model that writes when the first one cannot; empty for none.",
+        section=_MODELS,
+    )
     gemini_input_usd_per_million: float = setting(
         0.30, "Price of a million input tokens.", section=_MODELS, check=between(0, 1000)
     )

@@ -37,7 +37,8 @@ class Answer:
 
     ``kind`` is extractive, generated or not_found; ``rung`` names the search that was used;
     ``degraded`` holds a reason for each thing that did not work as it should; ``recorded`` is true only
-    when the answer is stored. ``timings_ms`` has a key a step.
+    when the answer is stored. ``timings_ms`` has a key a step. ``writer`` names the
+    language model, ``passages`` when the answer is quotes, or ``cache``.
     """
 
     answer_id: str
@@ -51,3 +52,4 @@ class Answer:
     recorded: bool = False
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     usage: Usage | None = None
+    writer: str = ""

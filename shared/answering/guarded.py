@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.ports import (
+    AnswerLog,
+    AnswerRecord,
     Condition,
     Embedder,
     Embeddings,
+    Feedback,
     FullText,
     Hit,
     Json,
@@ -116,3 +119,23 @@ class GuardedFullText:
             return self._inner.find(generation_id, words, some, own, limit=limit, conditions=conditions)
 
         return self._guard.call(ask, deadline)
+
+
+class GuardedLog:
+    """An :class:`~shared.ports.AnswerLog` behind ``guard``."""
+
+    def __init__(self, inner: AnswerLog, guard: Guard) -> None:
+        self._inner = inner
+        self._guard = guard
+
+    def record(self, answer: AnswerRecord, deadline: Deadline) -> None:
+        self._guard.call(lambda limit: self._inner.record(answer, limit), deadline)
+
+    def give_feedback(self, feedback: Feedback, deadline: Deadline) -> None:
+        self._guard.call(lambda limit: self._inner.give_feedback(feedback, limit), deadline)
+
+    def detail(self, answer_id: str, deadline: Deadline) -> Json | None:
+        return self._guard.call(lambda limit: self._inner.detail(answer_id, limit), deadline)
+
+    def ping(self, deadline: Deadline) -> None:
+        self._guard.call(self._inner.ping, deadline)

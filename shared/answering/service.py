@@ -1,37 +1,98 @@
-"""A question to a recorded answer: retrieve, decide, compose, record; step by step, so that a reader can
-watch it come into being.
+"""A question to a recorded answer, step by step, so that a reader can watch it come into being.
+
+Each step has a way down: a search without vectors, without Qdrant, from the lifeboat; a second model, then
+the passages themselves; the page's own turns for the database's history; the spool for the database.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
+
+import msgspec
 
 from shared.answering import extractive
 from shared.answering.answers import EXTRACTIVE, GENERATED, NOT_FOUND, Answer, Citation
-from shared.answering.generated import Draft, write
-from shared.errors import DeadlineExceeded, DependencyError, Missing, RequestError
-from shared.ports import AnswerLog, AnswerRecord
-from shared.ports import Generator as LanguageModel
+from shared.answering.cache import CacheKey, LayeredCache, is_keepable, pages_of
+from shared.answering.memory import history
+from shared.answering.prompts import VERSION, PageContext
+from shared.answering.search import SearchLadder
+from shared.answering.spool import Recorder
+from shared.answering.understanding import Understood, understand
+from shared.answering.writing import Brief, Stop, Writer, Written, compose
+from shared.errors import Missing, RequestError
+from shared.ports import AnswerRecord, CacheEntry, Condition, Kept, Opening, Turn
 from shared.resilience.deadline import Clock, Deadline
+from shared.resilience.ladder import Held
 from shared.retrieval.layout import Facts
 from shared.retrieval.results import Retrieval
-from shared.retrieval.retriever import Retriever
 
 T = TypeVar("T")
-HYBRID, LEXICAL = "hybrid", "lexical"
-EMBEDDING_SHARE = 0.4
-"""Share of a question's time that the search with vectors may take before words alone are tried."""
-RECORD_SECONDS = 3.0
+NO_PAGE = PageContext()
+LOOKUP_SECONDS = 3.0
+UNDERSTANDING_SECONDS = 4.0
+PASSAGES_FOUND = 12
+QUOTES, CACHE = "passages", "cache"
+"""Names of rungs of writing that are no model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a reader asks. ``conversation_id`` may be empty: the question then stands alone."""
+    """What a reader asks, from which page, and what the page remembers of the conversation.
+
+    ``conversation_id`` may be empty: the question then stands alone, but for ``turns``.
+    """
 
     text: str
     conversation_id: str = ""
+    page: PageContext = NO_PAGE
+    turns: tuple[Turn, ...] = ()
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether nothing that was said before can matter."""
+        return not (self.conversation_id or self.turns or self.page.selection)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the database knew when the question arrived, or None and why not."""
+
+    opening: Opening | None
+    degraded: str = ""
+
+
+class Door(Protocol):
+    """What stands before an answer: the caller's limit, and the money."""
+
+    def open(self, cache_key: str, conversation_id: str, deadline: Deadline) -> Entry:
+        """Take one question of the caller's limit. Raises RequestError 429 when it is used up."""
+        ...
+
+    def over_budget(self) -> str:
+        """Why nothing may be spent now; empty when it may."""
+        ...
+
+    def spent(self, usd: float) -> None:
+        """Count money that was spent."""
+        ...
+
+
+class OpenDoor:
+    """For one's own machine: no limits and no budget."""
+
+    def open(self, cache_key: str, conversation_id: str, deadline: Deadline) -> Entry:  # noqa: ARG002
+        return Entry(None)
+
+    def over_budget(self) -> str:
+        return ""
+
+    def spent(self, usd: float) -> None:
+        """Count nothing."""
+
+
+OPEN_DOOR = OpenDoor()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +121,12 @@ class Cited:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The last step: the whole answer, and whether it is recorded."""
+    """The last step: the whole answer, where it was recorded, and what was dropped of it, by reason."""
 
     answer: Answer
+    memory: str
+    dropped: dict[str, int]
+    cost_usd: float
 
 
 Step = Started | Text | Cited | Finished
@@ -71,72 +135,87 @@ Step = Started | Text | Cited | Finished
 class AnswerService:
     """Answers questions from the live generation.
 
-    Without ``generator`` the passages themselves are the answer. ``new_id`` makes answer ids, ``clock``
-    gives monotonic and ``now`` Unix seconds. ``wants_vectors`` says whether an embedder is configured:
-    searching by words alone is a degraded answer only then.
+    ``writers`` are tried in order; without any the passages themselves are the answer. ``shares_database``
+    says whether the cache's shared store is the database that the door asks. ``new_id`` makes answer ids,
+    ``clock`` gives monotonic and ``now`` Unix seconds.
     """
 
     def __init__(
         self,
-        retriever: Retriever,
-        log: AnswerLog,
-        generator: LanguageModel | None = None,
+        search: SearchLadder,
+        recorder: Recorder,
+        writers: Sequence[Writer] = (),
+        cache: LayeredCache | None = None,
         *,
         new_id: Callable[[], str],
         clock: Clock,
         now: Clock,
-        wants_vectors: bool = True,
+        shares_database: bool = True,
     ) -> None:
-        self._retriever = retriever
-        self._log = log
-        self._generator = generator
+        self._search = search
+        self._recorder = recorder
+        self._writers = tuple(writers)
+        self._cache = cache
         self._new_id = new_id
         self._clock = clock
         self._now = now
-        self._wants_vectors = wants_vectors
+        self._shares_database = shares_database
 
-    def ask(self, question: Question, deadline: Deadline) -> Answer:
+    def ask(self, question: Question, deadline: Deadline, door: Door = OPEN_DOOR) -> Answer:
         """The whole answer. Raises what :meth:`steps` raises."""
-        return next(step.answer for step in self.steps(question, deadline) if isinstance(step, Finished))
+        steps = self.steps(question, deadline, door)
+        return next(step.answer for step in steps if isinstance(step, Finished))
 
-    def steps(self, question: Question, deadline: Deadline) -> Iterator[Step]:
+    def steps(
+        self, question: Question, deadline: Deadline, door: Door, stop: Stop | None = None
+    ) -> Iterator[Step]:
         """The answer as it comes into being: Started, then Text and Cited, at last Finished.
 
-        Raises :class:`~shared.errors.RequestError` 503 ``nothing_indexed`` before the first ingestion, and
-        the errors of the search when nothing can be found at all.
+        ``stop`` ends a model's writing from outside. Raises :class:`~shared.errors.RequestError`: 429, and
+        503 ``nothing_indexed`` before the first ingestion; ``NoRungHeld`` when nothing at all can be found.
         """
-        started = self._clock()
-        found, reasons = self._retrieve(question.text, deadline)
-        answer = self._begun(found, reasons)
-        timings = {"search": _milliseconds(self._clock() - started)}
+        ask = _Ask(question, deadline, stop or Stop(), _Watch(self._clock), self._now())
+        facts = self._on_index(lambda: self._search.live_facts(deadline.within(LOOKUP_SECONDS))).value
+        key = self._key(question, facts.generation)
+        entry = door.open(key, question.conversation_id, deadline)
+        ask.watch.lap("open")
+        kept = self._kept(key, entry.opening, deadline)
+        known = _remembered(kept)
+        degraded = (entry.degraded,) if entry.degraded else ()
+        if known is not None:
+            answer = replace(known, answer_id=self._new_id(), degraded=(*known.degraded, *degraded))
+            yield Started(answer.answer_id, answer.rung, answer.degraded, answer.generation)
+            yield Text(answer.answer)
+            yield from map(Cited, answer.citations)
+            yield self._finish(ask, replace(answer, writer=CACHE), Written(), 0.0)
+            return
+        writers = () if door.over_budget() else self._writers
+        said = history(entry.opening.history if entry.opening else None, question.turns)
+        understood = self._understand(question, said, writers, deadline)
+        ask.watch.lap("understand")
+        held = self._on_index(
+            lambda: self._search.search(
+                understood.standalone, deadline, limit=PASSAGES_FOUND, conditions=_scope(question)
+            )
+        )
+        ask.watch.lap("search")
+        broke = door.over_budget()
+        answer = self._begun(held, (*degraded, broke) if broke else degraded)
         yield Started(answer.answer_id, answer.rung, answer.degraded, answer.generation)
-        written = self._clock()
-        answer = yield from self._compose(question, found, answer, deadline)
-        timings["answer"] = _milliseconds(self._clock() - written)
-        recorded, failures = self._record(question, answer, deadline)
-        timings["total"] = _milliseconds(self._clock() - started)
-        degraded = (*answer.degraded, *failures)
-        yield Finished(replace(answer, recorded=recorded, degraded=degraded, timings_ms=timings))
+        answer, written = yield from self._compose(ask, understood.standalone, held.value, answer, writers)
+        ask.watch.lap("answer")
+        cost = written.cost_usd + (understood.usage.cost_usd if understood.usage else 0.0)
+        door.spent(cost)
+        yield self._finish(ask, answer, written, cost)
+        self._keep(key, answer, kept, deadline)
 
-    def live_facts(self, deadline: Deadline) -> Facts:
-        """What is being answered from. Raises :class:`~shared.errors.RequestError` 503 for nothing."""
-        return self._of_index(lambda: self._retriever.live_facts(deadline))
+    def live_facts(self, deadline: Deadline) -> Held[Facts]:
+        """What is being answered from, and on which rung. Raises RequestError 503 for nothing."""
+        return self._on_index(lambda: self._search.live_facts(deadline))
 
-    # ------------------------------------------------------------ search
+    # ------------------------------------------------------------ before the first word
 
-    def _retrieve(self, text: str, deadline: Deadline) -> tuple[Retrieval, tuple[str, ...]]:
-        """What was found, and why it was found with less than everything."""
-        if not self._wants_vectors:
-            return self._of_index(lambda: self._retriever.retrieve(text, deadline, dense=False)), ()
-        hybrid = deadline.within(EMBEDDING_SHARE * deadline.remaining())
-        try:
-            found = self._of_index(lambda: self._retriever.retrieve(text, hybrid))
-        except (DependencyError, DeadlineExceeded) as error:
-            reason = f"vectors were not searched ({error.code})"
-            return self._of_index(lambda: self._retriever.retrieve(text, deadline, dense=False)), (reason,)
-        return found, found.reasons
-
-    def _of_index(self, read: Callable[[], T]) -> T:
+    def _on_index(self, read: Callable[[], T]) -> T:
         try:
             return read()
         except Missing as error:
@@ -147,76 +226,148 @@ class AnswerService:
                 hint="Run `lectern ingest PATH`, or POST /ingest.",
             ) from error
 
-    # ------------------------------------------------------------ answer
+    def _key(self, question: Question, generation: str) -> str:
+        """The key of the answer in the cache; empty for one that depends on what was said before."""
+        if self._cache is None or not question.stands_alone:
+            return ""
+        model = self._writers[0].model.model if self._writers else ""
+        page = question.page
+        return CacheKey(generation, question.text, page.version, page.locale, model, VERSION).digest()
 
-    def _begun(self, found: Retrieval, reasons: tuple[str, ...]) -> Answer:
+    def _kept(self, key: str, opening: Opening | None, deadline: Deadline) -> Kept | None:
+        if not key or self._cache is None:
+            return None
+        opened = Kept(opening.cached, opening.epoch) if opening and self._shares_database else None
+        return self._cache.find(key, opened, deadline)
+
+    def _understand(
+        self, question: Question, said: tuple[Turn, ...], writers: Sequence[Writer], deadline: Deadline
+    ) -> Understood:
+        able = [writer.model for writer in writers if writer.guard.breaker.admits()]
+        return understand(
+            question.text, said, able[0] if able else None, deadline.within(UNDERSTANDING_SECONDS)
+        )
+
+    def _begun(self, held: Held[Retrieval], reasons: Sequence[str]) -> Answer:
         return Answer(
             answer_id=self._new_id(),
             kind=NOT_FOUND,
             answer="",
             citations=(),
             nearest=(),
-            rung=HYBRID if found.embedded else LEXICAL,
-            degraded=reasons,
-            generation=found.generation,
+            rung=held.rung,
+            degraded=(*held.reasons, *reasons),
+            generation=held.value.generation,
         )
 
+    # ------------------------------------------------------------ the answer itself
+
     def _compose(
-        self, question: Question, found: Retrieval, answer: Answer, deadline: Deadline
-    ) -> Generator[Step, None, Answer]:
+        self, ask: _Ask, standalone: str, found: Retrieval, answer: Answer, writers: Sequence[Writer]
+    ) -> Generator[Step, None, tuple[Answer, Written]]:
         ranked = [passage.chunk for passage in found.passages]
         passages = extractive.choose(ranked) if found.decision().answerable else ()
-        if passages and self._generator is not None:
-            draft = yield from self._write(self._generator, question, passages, deadline)
-            if not (draft.failed or draft.declined):
-                return replace(
-                    answer, kind=GENERATED, answer=draft.text, citations=draft.citations, usage=draft.usage
-                )
-            answer = replace(
-                answer, usage=draft.usage, degraded=(*answer.degraded, *filter(None, [draft.failed]))
-            )
+        written = Written()
+        if passages and writers:
+            brief = Brief(standalone, passages, found.idf, ask.question.page)
+            written = yield from _write(writers, brief, ask)
+            draft = written.draft
+            answer = replace(answer, degraded=(*answer.degraded, *written.reasons), usage=draft.usage)
+            if written.stands:
+                text = draft.text.strip()
+                own = replace(answer, kind=GENERATED, answer=text, citations=draft.citations)
+                return replace(own, writer=written.model), written
             passages = () if draft.declined else passages
         nearest = () if passages else extractive.near_pages(ranked)
         text = extractive.lead_in(passages) if passages else extractive.not_found(nearest)
         yield Text(text)
         yield from map(Cited, passages)
         kind = EXTRACTIVE if passages else NOT_FOUND
-        return replace(answer, kind=kind, answer=text, citations=passages, nearest=nearest)
+        quoted = replace(answer, kind=kind, answer=text, citations=passages, nearest=nearest, writer=QUOTES)
+        return quoted, written
 
-    def _write(
-        self, generator: LanguageModel, question: Question, passages: tuple[Citation, ...], deadline: Deadline
-    ) -> Generator[Step, None, Draft]:
-        """The draft of a language model, given out as it is written; its citations follow at the end."""
-        draft = Draft()
-        try:
-            yield from map(Text, write(generator, question.text, passages, draft, deadline))
-        except (DependencyError, DeadlineExceeded) as error:
-            draft.failed = f"the language model did not answer ({error.code})"
-        if not (draft.failed or draft.declined):
-            yield from map(Cited, draft.citations)
-        return draft
+    # ------------------------------------------------------------ after the last word
 
-    # ------------------------------------------------------------ memory
-
-    def _record(self, question: Question, answer: Answer, deadline: Deadline) -> tuple[bool, tuple[str, ...]]:
-        """Whether it is stored, and the reason when it is not."""
-        row = AnswerRecord(
+    def _finish(self, ask: _Ask, answer: Answer, written: Written, cost_usd: float) -> Finished:
+        question, deadline = ask.question, ask.deadline
+        record = AnswerRecord(
             id=answer.answer_id,
             conversation_id=question.conversation_id or answer.answer_id,
-            asked_at=self._now(),
+            asked_at=ask.asked_at,
             question=question.text,
             kind=answer.kind,
             answer=answer.answer,
             citations=tuple(citation.url for citation in answer.citations),
             generation_id=answer.generation,
             rung=answer.rung,
+            cost_usd=cost_usd,
+            detail=msgspec.to_builtins(replace(answer, recorded=True, timings_ms=ask.watch.laps())),
         )
+        landing = self._recorder.keep(record, deadline)
+        ask.watch.lap("record")
+        degraded = (*answer.degraded, *filter(None, (landing.reason,)))
+        done = replace(answer, recorded=landing.recorded, degraded=degraded, timings_ms=ask.watch.laps())
+        return Finished(done, landing.place, dict(written.draft.dropped), cost_usd)
+
+    def _keep(self, key: str, answer: Answer, kept: Kept | None, deadline: Deadline) -> None:
+        """Keep a whole answer that stands on pages and was made as it should be."""
+        if self._cache is None or kept is None or not is_keepable(answer.kind, answer.degraded):
+            return
+        urls = pages_of([citation.url for citation in answer.citations])
+        entry = CacheEntry(msgspec.to_builtins(answer), urls, answer.generation)
+        self._cache.keep(key, entry, kept.epoch, deadline)
+
+
+def _write(writers: Sequence[Writer], brief: Brief, ask: _Ask) -> Generator[Step, None, Written]:
+    sentences = compose(writers, brief, ask.deadline, stop=ask.stop)
+    while True:
         try:
-            self._log.record(row, deadline.within(RECORD_SECONDS))
-        except (DependencyError, DeadlineExceeded) as error:
-            return False, (f"the answer was not recorded ({error.code})",)
-        return True, ()
+            sentence = next(sentences)
+        except StopIteration as end:
+            written: Written = end.value
+            return written
+        yield from map(Cited, sentence.fresh)
+        yield Text(sentence.text)
 
 
-def _milliseconds(seconds: float) -> float:
-    return round(seconds * 1000, 1)
+def _scope(question: Question) -> tuple[Condition, ...]:
+    """A reader is answered from the docs version and language that they read."""
+    wanted = {"version": question.page.version, "locale": question.page.locale}
+    return tuple(Condition(name, (value,)) for name, value in wanted.items() if value)
+
+
+def _remembered(kept: Kept | None) -> Answer | None:
+    if kept is None or kept.payload is None:
+        return None
+    try:
+        return msgspec.convert(kept.payload, Answer)
+    except msgspec.ValidationError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """One question under way."""
+
+    question: Question
+    deadline: Deadline
+    stop: Stop
+    watch: _Watch
+    asked_at: float
+
+
+class _Watch:
+    """Milliseconds of each step."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._started = self._last = clock()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        now = self._clock()
+        self._laps[name] = round((now - self._last) * 1000, 1)
+        self._last = now
+
+    def laps(self) -> dict[str, float]:
+        return {**self._laps, "total": round((self._clock() - self._started) * 1000, 1)}

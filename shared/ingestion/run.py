@@ -39,7 +39,8 @@ class Ingestion:
     """Brings the index behind ``alias`` to what a site says.
 
     ``embedder`` None makes an index that is searched by words alone; ``failover`` is brought along, so that
-    there are answers without Qdrant. Errors: those of the ports;
+    there are answers without Qdrant; ``on_stale`` is told the pages whose answers must no longer be given.
+    Errors: those of the ports;
     :class:`~shared.errors.SourceError` for a site without pages; ``PreconditionFailed`` while another run
     holds the lease.
     """
@@ -53,6 +54,7 @@ class Ingestion:
         *,
         alias: str,
         clock: Clock,
+        on_stale: Callable[[Sequence[str]], object] = lambda _urls: None,
     ) -> None:
         self._ledger = ledger
         self._vectors = vectors
@@ -60,6 +62,7 @@ class Ingestion:
         self._failover = failover or Failover()
         self._alias = alias
         self._clock = clock
+        self._on_stale = on_stale
         self._model = embedder.model if embedder else ""
         self._fingerprint = fingerprint(self._model)
 
@@ -257,6 +260,8 @@ class Ingestion:
                 keep = [chunk.id for chunk in one.chunks]
                 self._vectors.delete(collection, self._step(), conditions=own, keep_ids=keep)
         self._failover.save(generation_id, passages_of(batch), self._step())
+        # Before the ledger says that it is done: a run that is killed here forgets them again.
+        self._on_stale([one.page.url for one in batch if one.page.url in known])
         self._ledger.save_pages(generation_id, [record(one, pending=False) for one in batch], self._step())
         return len(vectors)
 
@@ -271,6 +276,7 @@ class Ingestion:
         if urls:
             gone = (Condition("url", tuple(urls)),)
             self._vectors.delete(self.collection(generation_id), self._step(), conditions=gone)
+            self._on_stale(urls)
             self._ledger.remove_pages(generation_id, urls, self._step())
 
     def _settle(self, generation_id: str, read: Sequence[Read]) -> tuple[str, ...]:

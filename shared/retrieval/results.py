@@ -34,7 +34,8 @@ class Retrieval:
     ``passages`` best first; ``pages`` all ranked pages, by key (see
     :func:`~shared.retrieval.chunks.key_of_page`). ``coverage`` is the largest of the passages',
     ``cosine`` that of the nearest vector, None when no vectors were asked. ``embedded`` says whether
-    the dense list took part; ``reasons`` say why not. ``idf`` weighs a term id by the generation's statistics.
+    the dense list took part; ``reasons`` say why not. ``idf`` weighs a term id by the
+    generation's statistics.
     """
 
     question: str

@@ -222,7 +222,7 @@ class ChatApi:
     def delete(self, request: Request) -> Reply:
         """``DELETE /conversations/{conversation_id}``: 204, or 202 when it waits for the database."""
         deadline = self._admitted(request)
-        named = _checked(request.params["conversation_id"], _CONVERSATION_ID, "conversation_id")
+        named = checked_conversation(request.params["conversation_id"])
         if self._state.store is None or self._state.spool is None:
             self._state.memory.delete_conversation(Deletion(named, time.time()), deadline)
             return Reply(status=204)
@@ -266,6 +266,11 @@ class ChatApi:
 
 def _later(message: str) -> RequestError:
     return RequestError(503, "unavailable", message, hint="Try again.", headers={"Retry-After": "2"})
+
+
+def checked_conversation(identifier: str) -> str:
+    """The id, if it has the documented form. Raises :class:`~shared.errors.RequestError` 400 otherwise."""
+    return _checked(identifier, _CONVERSATION_ID, "conversation_id")
 
 
 def _checked(value: str, form: re.Pattern[str], name: str) -> str:

@@ -124,8 +124,8 @@ def _documents(citations: Sequence[Citation], golden: GoldenSet) -> tuple[str, .
 @contextmanager
 def _writer(parts: Parts) -> Iterator[tuple[Generator, str]]:
     """The configured language model, or the stand-in that quotes the first sentence of each passage."""
-    if parts.generator is not None:
-        yield parts.generator, parts.generator.model
+    if parts.generators:
+        yield parts.generators[0], parts.generators[0].model
         return
     from shared.adapters.gemini.rest import GeminiGenerator
     from shared.embedded.fake_gemini import FakeGemini

@@ -11,17 +11,21 @@ from shared.errors import RequestError
 from shared.http.app import App
 from shared.http.requests import Body, Request
 from shared.http.routes import Reply, Route
+from shared.ingestion.failover import Failover
 from shared.ingestion.report import Report
 from shared.ingestion.run import Ingestion, Progress
 from shared.ingestion.sources import read_folder
 from shared.ports import Generation
 from shared.resilience.deadline import Deadline
+from shared.retrieval.lifeboat_store import LifeboatStore
 from shared.settings import Settings
-from shared.wiring import process
+from shared.wiring import process, upkeep
 from shared.wiring.parts import Parts
 
 REQUIRED = ("database_url", "qdrant_url")
 CALLER_SECONDS = 5.0
+FORGET_SECONDS = 30.0
+UPKEEP_SECONDS = 120.0
 
 
 class IngestBody(Body, frozen=True):
@@ -82,19 +86,24 @@ def run(
     for line in refused:
         on_refused(line)
     with Parts(settings) as parts:
-        return ingestion(parts).run(
+        report = ingestion(parts).run(
             pages, source=source or base_url or str(folder.resolve()), refused=refused, progress=writing
         )
+        upkeep.tend(parts, Deadline.after(UPKEEP_SECONDS), on_refused)
+    return report
 
 
 def ingestion(parts: Parts) -> Ingestion:
     """Ingestion on the services that the settings name."""
+    has_bucket = bool(parts.settings.storage_bucket)
     return Ingestion(
         parts.ledger,
         parts.vector_admin,
         parts.embedder,
+        Failover(parts.passage_store, LifeboatStore(parts.object_store) if has_bucket else None),
         alias=parts.settings.qdrant_alias,
         clock=time.monotonic,
+        on_stale=lambda urls: upkeep.forget_pages(parts, urls, Deadline.after(FORGET_SECONDS)) if urls else 0,
     )
 
 

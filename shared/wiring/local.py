@@ -25,6 +25,7 @@ FUNCTIONS = {
     "suggestions": "chat",
     "feedback": "chat",
     "conversations": "chat",
+    "metrics": "chat",
     "health": "health",
     "live": "health",
     "ready": "health",

@@ -4,6 +4,7 @@ a function loads only what it uses.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cached_property
@@ -18,10 +19,12 @@ from shared.ports import (
     AnswerLog,
     ApiKeys,
     Embedder,
+    FullText,
     Generator,
     Ledger,
     Memory,
     ObjectStore,
+    PassageStore,
     VectorAdmin,
     VectorSearch,
 )
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from shared.access.modes import Gate
     from shared.access.oidc import CallerCheck
     from shared.adapters.neon.pool import Pool
+    from shared.answering.guarded import Guards
+    from shared.resilience.guard import Guard
 
 T = TypeVar("T")
 
@@ -194,11 +199,16 @@ class Parts:
         return self.gemini_embedder() if kind == "gemini" else None
 
     @cached_property
-    def generator(self) -> Generator | None:
-        """Who writes answers; None when the passages themselves are the answer."""
+    def generators(self) -> tuple[Generator, ...]:
+        """Who writes answers, in order; nobody when the passages themselves are the answer."""
         own = self.settings
         if not writes_answers(own):
-            return None
+            return ()
+        names = dict.fromkeys((own.gemini_model, own.gemini_fallback_model))
+        return tuple(self._generator(name) for name in names if name)
+
+    def _generator(self, name: str) -> Generator:
+        own = self.settings
         from shared.adapters.gemini.prices import Prices
 
         prices = Prices(own.gemini_input_usd_per_million, own.gemini_output_usd_per_million)
@@ -206,7 +216,7 @@ class Parts:
             from shared.adapters.gemini.generativeai import GenerativeAIGenerator as Client
         else:
             from shared.adapters.gemini.rest import GeminiGenerator as Client  # type: ignore[assignment]
-        made = Client(_key(own), own.gemini_model, base_url=own.gemini_base_url, prices=prices)
+        made = Client(_key(own), name, base_url=own.gemini_base_url, prices=prices)
         return self._open(made, made.close)
 
     def gemini_embedder(self) -> Embedder:
@@ -223,6 +233,47 @@ class Parts:
             base_url=own.gemini_base_url,
         )
         return self._open(made, made.close)
+
+    # ------------------------------------------------------------ ways down
+
+    @cached_property
+    def passage_store(self) -> PassageStore:
+        """Passages in Postgres, as ingestion writes them."""
+        from shared.adapters.neon.fulltext import NeonPassages
+
+        return NeonPassages(self._pool)
+
+    @cached_property
+    def full_text(self) -> FullText:
+        """Passages in Postgres, as questions find them."""
+        from shared.adapters.neon.fulltext import NeonFullText
+
+        return NeonFullText(self._pool)
+
+    @cached_property
+    def guards(self) -> Guards:
+        """One breaker and retry budget for each service."""
+        import random
+
+        from shared.answering.guarded import Guards
+
+        own = self.settings
+        return Guards.usual(
+            time.monotonic,
+            random.Random(),  # noqa: S311 - spreads retries, guards nothing
+            embedding="local-embedder" if embedder_kind(own) == "local" else "gemini",
+            bucket="folder" if own.storage_bucket.startswith("file:") else "gcs",
+        )
+
+    def guard(self, model: str) -> Guard:
+        """The guard of one writing model; the first one's is that of ``guards``."""
+        import random
+
+        from shared.resilience.guard import Guard
+
+        if model == self.settings.gemini_model:
+            return self.guards.generation
+        return Guard.of(model, time.monotonic, random.Random())  # noqa: S311 - as above
 
     # ------------------------------------------------------------ who calls
 

@@ -219,7 +219,7 @@ def test_a_model_that_fails_leaves_the_quotes(home: Path, tmp_path: Path) -> Non
         == degraded["citations"][0]["url"]
         == "/docs/apples/picking#how-to-store"
     )
-    assert degraded["rung"] == "lexical"
+    assert degraded["rung"] == "sparse"
     assert any("overloaded" in reason for reason in degraded["degraded"])
 
 
