@@ -1,0 +1,83 @@
+"""The seams: one Protocol per outside service, with its error contract.
+
+Every method that leaves the process takes a :class:`~shared.resilience.deadline.Deadline` and
+raises :class:`~shared.errors.TimedOut` when it is not answered by then. Implementations raise
+only the errors of :mod:`shared.errors`; an SDK's own exception never passes a port. None of them
+retries by itself unless its docstring says so. All are safe to share among threads.
+"""
+
+from __future__ import annotations
+
+from shared.ports.fulltext import FullText, PassageStore, PassageText
+from shared.ports.json import Json
+from shared.ports.ledger import Generation, Ledger, PageRecord
+from shared.ports.memory import (
+    Allowance,
+    AnswerCache,
+    AnswerLog,
+    AnswerRecord,
+    ApiKey,
+    ApiKeys,
+    CacheEntry,
+    Deletion,
+    Feedback,
+    Kept,
+    Memory,
+    Opening,
+)
+from shared.ports.models import Embedder, Embeddings, Generator, Piece, Pieces, Prompt, Turn, Usage
+from shared.ports.objects import ObjectInfo, ObjectReader, ObjectStore, ObjectWriter
+from shared.ports.vectors import (
+    CollectionSpec,
+    Condition,
+    Hit,
+    Point,
+    PointPage,
+    Search,
+    SparseVector,
+    VectorAdmin,
+    VectorSearch,
+)
+
+__all__ = [
+    "Allowance",
+    "AnswerCache",
+    "AnswerLog",
+    "AnswerRecord",
+    "ApiKey",
+    "ApiKeys",
+    "CacheEntry",
+    "CollectionSpec",
+    "Condition",
+    "Deletion",
+    "Embedder",
+    "Embeddings",
+    "Feedback",
+    "FullText",
+    "Generation",
+    "Generator",
+    "Hit",
+    "Json",
+    "Kept",
+    "Ledger",
+    "Memory",
+    "ObjectInfo",
+    "ObjectReader",
+    "ObjectStore",
+    "ObjectWriter",
+    "Opening",
+    "PageRecord",
+    "PassageStore",
+    "PassageText",
+    "Piece",
+    "Pieces",
+    "Point",
+    "PointPage",
+    "Prompt",
+    "Search",
+    "SparseVector",
+    "Turn",
+    "Usage",
+    "VectorAdmin",
+    "VectorSearch",
+]

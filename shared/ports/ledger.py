@@ -1,0 +1,74 @@
+"""What is in the index, in Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from shared.resilience.deadline import Deadline
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One build of the index: ``id`` is also the collection's suffix, ``fingerprint`` stands for
+    schema, chunking, lexical rules and embedding model, ``source`` for the site it was made of.
+    """
+
+    id: str
+    fingerprint: str
+    source: str
+    status: str  # building, live, retired
+    pages: int
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageRecord:
+    """A page as the ledger knows it. ``content_hash`` is empty while its points are being written."""
+
+    url: str
+    title: str
+    content_hash: str
+    chunks: int
+
+
+class Ledger(Protocol):
+    """What is in the index, in Postgres. Each call is one transaction.
+
+    Errors: ``Unreachable``, ``TimedOut``, ``Overloaded``, ``AccessDenied``, ``PreconditionFailed``
+    (another run holds the lease).
+    """
+
+    def lease(self, deadline: Deadline) -> AbstractContextManager[None]:
+        """Hold the ingestion lease; raises PreconditionFailed when another run has it."""
+        ...
+
+    def generations(self, deadline: Deadline) -> list[Generation]:
+        """All generations, newest first."""
+        ...
+
+    def start_generation(self, generation: Generation, deadline: Deadline) -> None:
+        """Record a generation that is about to be built (status ``building``); idempotent."""
+        ...
+
+    def finish_generation(self, generation_id: str, pages: int, chunks: int, deadline: Deadline) -> None:
+        """Make it the live one and retire the one before, with its counts."""
+        ...
+
+    def forget_generation(self, generation_id: str, deadline: Deadline) -> None:
+        """Delete its rows; nothing happens when there are none."""
+        ...
+
+    def pages(self, generation_id: str, deadline: Deadline) -> dict[str, PageRecord]:
+        """Pages of a generation by URL."""
+        ...
+
+    def save_pages(self, generation_id: str, pages: Sequence[PageRecord], deadline: Deadline) -> None:
+        """Insert or replace the rows of these pages."""
+        ...
+
+    def remove_pages(self, generation_id: str, urls: Sequence[str], deadline: Deadline) -> None:
+        """Delete the rows of these pages."""
+        ...
