@@ -151,6 +151,11 @@ class FaultProxy:
                 if data is None:
                     break
                 sink.sendall(data)
+            else:
+                # A reset would overtake what was said last: a refusal would look like a cut.
+                sink.shutdown(socket.SHUT_WR)
+                if not state.is_last_end():
+                    return
         except OSError:
             pass
         self._reset(source)
@@ -202,3 +207,8 @@ class _Connection:
         self.server = server
         self.sent = False
         self.passed = 0
+        self._ends = iter((False, True))
+
+    def is_last_end(self) -> bool:
+        """Whether the other direction ended before this one did."""
+        return next(self._ends)
