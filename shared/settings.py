@@ -140,6 +140,12 @@ class Settings:
         section=_MODELS,
         check=url("http", "https"),
     )
+    gemini_embedding_base_url: str = setting(
+        "",
+        "Address of the Gemini API for vectors, where it is another one; empty for the same.",
+        section=_MODELS,
+        check=url("http", "https"),
+    )
     gemini_model: str = setting("gemini-3.5-flash-lite", "Model that writes answers.", section=_MODELS)
     gemini_fallback_model: str = setting(
         "gemini-2.5-flash-lite",

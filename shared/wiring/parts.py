@@ -230,7 +230,7 @@ class Parts:
             _key(own),
             own.gemini_embedding_model,
             dimensions=own.gemini_embedding_dimensions,
-            base_url=own.gemini_base_url,
+            base_url=own.gemini_embedding_base_url or own.gemini_base_url,
         )
         return self._open(made, made.close)
 
