@@ -19,8 +19,10 @@ from shared.errors import SettingsError
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG_FOLDER = ROOT / "config"
-PLATFORM_SECTIONS = ("platform", "secrets")
+PLATFORM_SECTIONS = ("platform",)
 """Sections of the config files that Terraform and releases read and the code does not."""
+SECRETS = "secrets."
+"""Section that says which version of which secret a release puts into a variable; checked, not read."""
 
 _SITE = "Site"
 _SERVICES = "Services"
@@ -340,6 +342,19 @@ def _unknown(environ: Mapping[str, str], from_file: Mapping[str, Any], name: str
     for key in sorted(from_file):
         if key in secrets:
             lines.append(f"{name}.yaml: {key} is a secret: set {secrets[key]} in the environment instead")
+        elif key.startswith(SECRETS):
+            lines += _reference_problem(key, name, set(secrets.values()))
         elif key not in known_keys:
             lines.append(f"{name}.yaml: {key} is not a setting{did_you_mean(key, known_keys)}")
     return lines
+
+
+def _reference_problem(key: str, name: str, variables: set[str]) -> list[str]:
+    """What is wrong with one line of the section ``secrets``; never shows a value."""
+    variable, _, fact = key.removeprefix(SECRETS).partition(".")
+    if variable not in variables:
+        near = did_you_mean(variable, sorted(variables))
+        return [f"{name}.yaml: {SECRETS}{variable} is not a secret setting{near}"]
+    if fact not in {"secret", "version"}:
+        return [f"{name}.yaml: {SECRETS}{variable} must name a secret and its version, and hold nothing else"]
+    return []

@@ -92,3 +92,20 @@ def test_every_setting_explains_itself() -> None:
     assert all(item.help.endswith(".") and item.section for item in items)
     for names in ([item.env for item in items], [item.key for item in items if item.key]):
         assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("secrets: {DATABASE_URL: postgresql://u:hunter2@h/d}", "must name a secret and its version"),
+        ("secrets: {DATABASE_URL: {value: hunter2}}", "must name a secret and its version"),
+        ("secrets: {DATABSE_URL: {secret: a, version: 1}}", "did you mean DATABASE_URL?"),
+        ("secrets: {LECTERN_HOME: {secret: a, version: 1}}", "is not a secret setting"),
+    ],
+)
+def test_a_secret_is_written_as_a_reference(tmp_path: Path, text: str, expected: str) -> None:
+    """A password would be committed with the configuration, or never reach the function."""
+    (tmp_path / "development.yaml").write_text(text)
+    lines = "".join(problems_of({}, folder=tmp_path))
+    assert expected in lines
+    assert "hunter2" not in lines
