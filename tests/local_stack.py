@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TextIO
 
 import httpx
 
@@ -109,34 +112,68 @@ def free_port() -> int:
 
 
 @contextmanager
-def function(name: str, environ: dict[str, str]) -> Iterator[httpx.Client]:
+def function(name: str, environ: dict[str, str], threads: int = 8) -> Iterator[Served]:
     """One function under gunicorn, as Cloud Run starts it; a client at its address."""
     port = free_port()
-    command = [sys.executable, "-m", "gunicorn", "--workers", "1", "--threads", "8", "--timeout", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--workers",
+        "1",
+        "--threads",
+        str(threads),
+        "--timeout",
+        "0",
+    ]
     command += ["--no-control-socket", "--bind", f"127.0.0.1:{port}", "functions_framework:create_app()"]
     source = {"FUNCTION_SOURCE": f"functions/{name}.py", "FUNCTION_TARGET": name}
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={**environ, **source},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
-            _wait_until_live(client, process)
-            yield client
-    finally:
-        process.terminate()
-        process.communicate(timeout=20)
+    # A file: a pipe that nobody reads is full after some hundred requests, and the function would wait.
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**environ, **source}, stdout=log, stderr=subprocess.STDOUT
+        )
+        try:
+            with Served(port, process.pid, log) as client:
+                _wait_until_live(client, process)
+                yield client
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
 
 
-def _wait_until_live(client: httpx.Client, process: subprocess.Popen[str], seconds: float = 30) -> None:
+class Served(httpx.Client):
+    """A client of a started function. ``pid`` is gunicorn's, whose child does the work."""
+
+    def __init__(self, port: int, pid: int, log: TextIO) -> None:
+        super().__init__(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False)
+        self.pid = pid
+        self._log = log
+
+    def said(self) -> str:
+        """What the function wrote so far."""
+        return os.pread(self._log.fileno(), 1 << 24, 0).decode("utf-8", "replace")
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Its structured log lines so far."""
+        return [json.loads(line) for line in self.said().splitlines() if line.startswith("{")]
+
+    def wait_until_ready(self, seconds: float = 30) -> dict[str, Any]:
+        """What ``GET /ready`` says once its warm-up is over."""
+        answer = self.get("/ready")
+        end = time.monotonic() + seconds
+        while answer.status_code != httpx.codes.OK and time.monotonic() < end:
+            time.sleep(0.02)
+            answer = self.get("/ready")
+        assert answer.status_code == httpx.codes.OK, answer.text
+        return answer.json()
+
+
+def _wait_until_live(client: Served, process: subprocess.Popen[bytes], seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if process.poll() is not None:
-            raise RuntimeError(f"the function ended: {process.communicate()[0]}")
+            raise RuntimeError(f"the function ended: {client.said()}")
         try:
             if client.get("/live").status_code == httpx.codes.OK:
                 return

@@ -7,6 +7,7 @@ the passages themselves; the page's own turns for the database's history; the sp
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
@@ -21,7 +22,7 @@ from shared.answering.search import SearchLadder
 from shared.answering.spool import Recorder
 from shared.answering.understanding import Understood, understand
 from shared.answering.writing import Brief, Stop, Writer, Written, compose
-from shared.errors import Missing, RequestError
+from shared.errors import Cancelled, Missing, RequestError
 from shared.ports import AnswerRecord, CacheEntry, Condition, Kept, Opening, Turn
 from shared.resilience.deadline import Clock, Deadline
 from shared.resilience.ladder import Held
@@ -75,7 +76,11 @@ class Door(Protocol):
         ...
 
     def spent(self, usd: float) -> None:
-        """Count money that was spent."""
+        """Count money that was spent on an answer that is recorded with it."""
+        ...
+
+    def left(self, usd: float) -> None:
+        """Count money that was spent on an answer whose reader left before it could be recorded."""
         ...
 
 
@@ -89,6 +94,9 @@ class OpenDoor:
         return ""
 
     def spent(self, usd: float) -> None:
+        """Count nothing."""
+
+    def left(self, usd: float) -> None:
         """Count nothing."""
 
 
@@ -163,12 +171,12 @@ class AnswerService:
 
     def ask(self, question: Question, deadline: Deadline, door: Door = OPEN_DOOR) -> Answer:
         """The whole answer. Raises what :meth:`steps` raises."""
-        steps = self.steps(question, deadline, door)
-        return next(step.answer for step in steps if isinstance(step, Finished))
+        *_, last = (step for step in self.steps(question, deadline, door) if isinstance(step, Finished))
+        return last.answer
 
     def steps(
         self, question: Question, deadline: Deadline, door: Door, stop: Stop | None = None
-    ) -> Iterator[Step]:
+    ) -> Generator[Step, None, None]:
         """The answer as it comes into being: Started, then Text and Cited, at last Finished.
 
         ``stop`` ends a model's writing from outside. Raises :class:`~shared.errors.RequestError`: 429, and
@@ -201,10 +209,17 @@ class AnswerService:
         ask.watch.lap("search")
         broke = door.over_budget()
         answer = self._begun(held, (*degraded, broke) if broke else degraded)
-        yield Started(answer.answer_id, answer.rung, answer.degraded, answer.generation)
-        answer, written = yield from self._compose(ask, understood.standalone, held.value, answer, writers)
+        written = Written(cost_usd=understood.usage.cost_usd if understood.usage else 0.0)
+        try:
+            yield Started(answer.answer_id, answer.rung, answer.degraded, answer.generation)
+            answer = yield from self._compose(
+                ask, held.value, answer, _Pen(understood.standalone, writers, written)
+            )
+        except (Cancelled, GeneratorExit):
+            door.left(written.cost_usd)
+            raise
         ask.watch.lap("answer")
-        cost = written.cost_usd + (understood.usage.cost_usd if understood.usage else 0.0)
+        cost = written.cost_usd
         door.spent(cost)
         yield self._finish(ask, answer, written, cost)
         self._keep(key, answer, kept, deadline)
@@ -263,28 +278,26 @@ class AnswerService:
     # ------------------------------------------------------------ the answer itself
 
     def _compose(
-        self, ask: _Ask, standalone: str, found: Retrieval, answer: Answer, writers: Sequence[Writer]
-    ) -> Generator[Step, None, tuple[Answer, Written]]:
+        self, ask: _Ask, found: Retrieval, answer: Answer, pen: _Pen
+    ) -> Generator[Step, None, Answer]:
         ranked = [passage.chunk for passage in found.passages]
         passages = extractive.choose(ranked) if found.decision().answerable else ()
-        written = Written()
-        if passages and writers:
-            brief = Brief(standalone, passages, found.idf, ask.question.page)
-            written = yield from _write(writers, brief, ask)
+        written = pen.written
+        if passages and pen.writers:
+            yield from _write(pen, Brief(pen.standalone, passages, found.idf, ask.question.page), ask)
             draft = written.draft
             answer = replace(answer, degraded=(*answer.degraded, *written.reasons), usage=draft.usage)
             if written.stands:
                 text = draft.text.strip()
                 own = replace(answer, kind=GENERATED, answer=text, citations=draft.citations)
-                return replace(own, writer=written.model), written
+                return replace(own, writer=written.model)
             passages = () if draft.declined else passages
         nearest = () if passages else extractive.near_pages(ranked)
         text = extractive.lead_in(passages) if passages else extractive.not_found(nearest)
         yield Text(text)
         yield from map(Cited, passages)
         kind = EXTRACTIVE if passages else NOT_FOUND
-        quoted = replace(answer, kind=kind, answer=text, citations=passages, nearest=nearest, writer=QUOTES)
-        return quoted, written
+        return replace(answer, kind=kind, answer=text, citations=passages, nearest=nearest, writer=QUOTES)
 
     # ------------------------------------------------------------ after the last word
 
@@ -318,22 +331,19 @@ class AnswerService:
         self._cache.keep(key, entry, kept.epoch, deadline)
 
 
-def _write(writers: Sequence[Writer], brief: Brief, ask: _Ask) -> Generator[Step, None, Written]:
-    sentences = compose(writers, brief, ask.deadline, stop=ask.stop)
-    while True:
-        try:
-            sentence = next(sentences)
-        except StopIteration as end:
-            written: Written = end.value
-            return written
-        yield from map(Cited, sentence.fresh)
-        yield Text(sentence.text)
+def _write(pen: _Pen, brief: Brief, ask: _Ask) -> Iterator[Step]:
+    with closing(compose(pen.writers, brief, ask.deadline, stop=ask.stop, written=pen.written)) as sentences:
+        for sentence in sentences:
+            yield from map(Cited, sentence.fresh)
+            yield Text(sentence.text)
 
 
 def _scope(question: Question) -> tuple[Condition, ...]:
-    """A reader is answered from the docs version and language that they read."""
+    """A reader is answered from the docs version and language that they read; pages of a site without
+    versions or languages are for everybody.
+    """
     wanted = {"version": question.page.version, "locale": question.page.locale}
-    return tuple(Condition(name, (value,)) for name, value in wanted.items() if value)
+    return tuple(Condition(name, (value, "")) for name, value in wanted.items() if value)
 
 
 def _remembered(kept: Kept | None) -> Answer | None:
@@ -354,6 +364,15 @@ class _Ask:
     stop: Stop
     watch: _Watch
     asked_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Pen:
+    """What an answer is written to, by whom, and what became of it so far."""
+
+    standalone: str
+    writers: Sequence[Writer]
+    written: Written
 
 
 class _Watch:

@@ -102,13 +102,14 @@ def compose(
     deadline: Deadline,
     *,
     stop: Stop,
+    written: Written,
     unsupported: Unsupported = "drop",
-) -> Generator[Sentence, None, Written]:
-    """The sentences of the answer, each proven before it is given out.
+) -> Generator[Sentence, None, None]:
+    """The sentences of the answer, each proven before it is given out; ``written`` says what became of it,
+    also when the reader left half way.
 
     The next model is asked only while nothing was shown; a text that breaks off stays as far as it got.
     """
-    written = Written()
     prompt = answer_prompt(brief.question, brief.passages, brief.page)
     proof = Proof(brief.passages, brief.idf, private=SYSTEM)
     for writer in writers:
@@ -122,9 +123,9 @@ def compose(
             raise
         except (DependencyError, DeadlineExceeded) as error:
             written.reasons += (f"{written.model}: {error.code}",)
-        written.cost_usd += written.draft.usage.cost_usd if written.draft.usage else 0.0
+        finally:
+            written.cost_usd += written.draft.usage.cost_usd if written.draft.usage else 0.0
         if written.stands or written.draft.declined:
-            return written
+            return
         if written.draft.failed:
             written.reasons += (f"{written.model}: {written.draft.failed}",)
-    return written

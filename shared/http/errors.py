@@ -12,6 +12,9 @@ from shared.errors import DependencyError, LecternError, RequestError
 
 INTERNAL = "internal"
 _SERVER_ERROR = 500
+_UNAVAILABLE = 503
+_USUAL_PAUSE = "5"
+"""Seconds after which to ask again where nobody knows better."""
 
 
 class ErrorDetail(msgspec.Struct, frozen=True):
@@ -90,6 +93,8 @@ def _of_ours(error: LecternError) -> Failure:
         headers = error.headers
     elif isinstance(error, DependencyError) and error.retry_after is not None:
         headers = {"Retry-After": whole_seconds(error.retry_after)}
+    if error.status == _UNAVAILABLE and "Retry-After" not in headers:
+        headers = {**headers, "Retry-After": _USUAL_PAUSE}
     return Failure(error.status, error.code, error.message, error.hint, dict(headers))
 
 

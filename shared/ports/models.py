@@ -68,7 +68,9 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a streamed answer. The last piece carries the usage and the finish reason."""
+    """A part of a streamed answer. The last piece carries the usage and the finish reason; the others may
+    carry the usage so far, so that an answer that nobody waits for any more is paid for in our books, too.
+    """
 
     text: str
     usage: Usage | None = None

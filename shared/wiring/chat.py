@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from functools import cache
-from itertools import chain
+from typing import Self
 
 import msgspec
 
-from shared.access.admission import Admission
 from shared.access.modes import Caller
 from shared.answering.answers import Answer
 from shared.answering.cache import LayeredCache, ProcessCache
@@ -30,7 +31,7 @@ from shared.answering.service import (
 )
 from shared.answering.spool import Recorder, Spool
 from shared.answering.writing import Stop, Writer
-from shared.errors import RequestError
+from shared.errors import LecternError, RequestError
 from shared.http.app import App
 from shared.http.cors import Cors
 from shared.http.requests import Request, wants_stream
@@ -39,26 +40,54 @@ from shared.http.sse import Event, EventStream
 from shared.resilience.breaker import Breaker
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
+from shared.telemetry.logs import Logger, RequestLog
 from shared.wiring import process
 from shared.wiring.chat_api import ChatApi, ChatBody, Done, State, checked_conversation
 from shared.wiring.parts import Parts
+from shared.wiring.warmup import Step as WarmStep
+from shared.wiring.warmup import WarmUp
 
 REQUIRED = ("database_url", "qdrant_url")
+READY_SECONDS = 5.0
+"""Most time for saying whether a question could be answered."""
+SPEND_SECONDS = 1.0
+"""Most time for counting what an answer cost whose reader left: it must be over before the response is."""
+_making = threading.Lock()
 
 
 def prepare() -> None:
-    """Check the settings before the first request."""
+    """Check the settings, and have the process that will answer warm up."""
     process.check(lambda settings: Parts(settings).gate, REQUIRED)
+    _warm_up.after_fork()
+
+
+def application() -> App:
+    """The function's application, made when it is first asked for."""
+    # One for all: two first requests would otherwise make two, each with its own breakers and connections.
+    with _making:
+        return _made()[0]
+
+
+def _warm_steps() -> tuple[Mapping[str, WarmStep], Logger]:
+    with _making:
+        _, chat, parts = _made()
+    return chat.warm_steps(parts), process.logger("chat")
+
+
+_warm_up = WarmUp(_warm_steps)
 
 
 @cache
-def application() -> App:
-    """The function's application, made at the first request."""
+def _made() -> tuple[App, Chat, Parts]:
     settings = process.current(REQUIRED)
     parts = Parts(settings)
     state = State(parts)
     chat = Chat(service(parts), state, settings, parts.guards.database.breaker)
     api = ChatApi(state, serves_metrics=settings.monitoring_enabled)
+    return _app(chat, api, state, settings), chat, parts
+
+
+def _app(chat: Chat, api: ChatApi, state: State, settings: Settings) -> App:
     return App(
         [Route("POST", "/chat", chat.ask), *api.routes()],
         name="chat",
@@ -85,7 +114,7 @@ def service(parts: Parts) -> AnswerService:
     )
     recorder = Recorder(
         GuardedLog(parts.answer_log, guards.database),
-        Spool(store) if store else None,
+        Spool(store, guards.bucket) if store else None,
         redact=redact if own.redact_personal_data else None,
     )
     cached = own.cache_seconds > 0
@@ -104,9 +133,11 @@ def service(parts: Parts) -> AnswerService:
 class ReadersDoor:
     """One caller's way in: the limit, the spend, and what the database knows."""
 
-    def __init__(self, admission: Admission, caller: Caller, *, database: bool) -> None:
-        self._admission = admission
+    def __init__(self, state: State, caller: Caller, log: RequestLog, *, database: bool) -> None:
+        self._admission = state.admission
+        self._memory = state.memory
         self._caller = caller
+        self._log = log
         self._database = database
 
     def open(self, cache_key: str, conversation_id: str, deadline: Deadline) -> Entry:
@@ -125,6 +156,15 @@ class ReadersDoor:
     def spent(self, usd: float) -> None:
         self._admission.meter.add(usd)
 
+    def left(self, usd: float) -> None:
+        if usd <= 0:
+            return
+        self.spent(usd)
+        try:
+            self._memory.add_spend(usd, Deadline.after(SPEND_SECONDS))
+        except LecternError as error:
+            self._log.add(spend_lost_usd=usd, spend_lost_why=error.code)
+
 
 class Chat:
     """The HTTP side of a question."""
@@ -140,27 +180,65 @@ class Chat:
         deadline = Deadline.after(self._settings.request_deadline_seconds)
         caller = self._state.admission.admit(request.headers, request.remote, deadline)
         asked = question_of(request.decode(ChatBody), self._settings)
-        door = ReadersDoor(self._state.admission, caller, database=self._database.admits())
+        door = ReadersDoor(self._state, caller, request.log, database=self._database.admits())
         stop = Stop()
         steps = self._noted(self._answers.steps(asked, deadline, door, stop), request)
         if wants_stream(request):
-            # The first step is made here: a question that cannot be answered at all still gets its status.
-            return EventStream(map(event, chain([next(steps)], steps)), cancel=stop.stop)
-        return Reply(next(step.answer for step in steps if isinstance(step, Finished)))
+            return EventStream(Events(steps), cancel=stop.stop)
+        # To the very end: what comes after the last step is for the next reader.
+        *_, last = (step for step in steps if isinstance(step, Finished))
+        return Reply(last.answer)
 
     def ready(self, _request: Request) -> Reply:
         """``GET /ready``: whether a question can be answered now, from which generation, on which rung."""
-        held = self._answers.live_facts(Deadline.after(self._settings.request_deadline_seconds))
+        if _warm_up.under_way:
+            raise RequestError(
+                503,
+                "warming_up",
+                "The instance is warming up.",
+                hint="Ask again in a second.",
+                headers={"Retry-After": "1"},
+            )
+        held = self._answers.live_facts(Deadline.after(READY_SECONDS))
         ready = {"status": "ready", "generation": held.value.generation, "rung": held.rung}
         return Reply({**ready, "degraded": held.reasons})
 
-    def _noted(self, steps: Iterable[Step], request: Request) -> Iterator[Step]:
+    def warm_steps(self, parts: Parts) -> dict[str, WarmStep]:
+        """What a first question would have to wait for, by name."""
+        steps: dict[str, WarmStep] = {"index": self._answers.live_facts, "database": parts.answer_log.ping}
+        embedder, guard = parts.embedder, parts.guards.embedding
+        if embedder:
+            steps["embedding"] = lambda most: guard.call(lambda own: embedder.embed_query("warm", own), most)
+        return steps
+
+    def _noted(self, steps: Generator[Step, None, None], request: Request) -> Generator[Step, None, None]:
         """The steps; the last one is put into the log line and kept for readers whose stream breaks."""
-        for step in steps:
-            if isinstance(step, Finished):
-                self._state.recent.add(step.answer.answer_id, msgspec.to_builtins(step.answer))
-                _log(step, request)
-            yield step
+        with closing(steps):
+            for step in steps:
+                if isinstance(step, Finished):
+                    self._state.recent.add(step.answer.answer_id, msgspec.to_builtins(step.answer))
+                    _log(step, request)
+                yield step
+
+
+class Events:
+    """The steps as events. The first one is made at once: a question that cannot be answered at all still
+    gets its status. Closing ends the steps, wherever they are.
+    """
+
+    def __init__(self, steps: Generator[Step, None, None]) -> None:
+        self._steps = steps
+        self._first: Step | None = next(steps)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Event:
+        first, self._first = self._first, None
+        return event(first or next(self._steps))
+
+    def close(self) -> None:
+        self._steps.close()
 
 
 def question(text: str, settings: Settings) -> Question:

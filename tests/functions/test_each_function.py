@@ -43,7 +43,7 @@ def test_a_function_starts_alone_and_answers(name: str, stack: Settings) -> None
     """A deployed function would not come up, although the local server, which mounts all, does."""
     method, path, status = EXPECTED[name]
     with function(name, environment(stack)) as client:
-        assert client.get("/ready").status_code == 200
+        client.wait_until_ready()
         body = {"question": "When do I pick a Bramley?"} if name == "chat" else None
         response = client.request(method, path, json=body)
         assert response.status_code == status, response.text

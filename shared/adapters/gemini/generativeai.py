@@ -69,7 +69,7 @@ class GenerativeAIGenerator:
             with contextlib.closing(self._service.chunks(call, messages)) as chunks:
                 for chunk in chunks:
                     if text := reader.read(chunk):
-                        yield Piece(text)
+                        yield Piece(text, reader.usage())
             if not reader.finish_reason:
                 raise interrupted(GENERATE, "the stream ended without a finish reason")
         yield reader.last_piece()

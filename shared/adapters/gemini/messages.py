@@ -9,7 +9,7 @@ from typing import Any
 
 from shared.adapters.gemini.errors import blocked, garbled, stream_error
 from shared.adapters.gemini.prices import Prices
-from shared.ports import Piece, Prompt
+from shared.ports import Piece, Prompt, Usage
 
 GENERATE = "generate"
 EMBED = "embed"
@@ -114,6 +114,11 @@ class AnswerReader:
             return self._read(chunk)
         except (TypeError, KeyError, AttributeError, IndexError, ValueError) as error:
             raise garbled(GENERATE, f"a chunk of another form ({type(error).__name__})") from error
+
+    def usage(self) -> Usage | None:
+        """What was used so far; None until the service has said."""
+        counted = self.input_tokens or self.output_tokens
+        return self.prices.usage(self.input_tokens, self.output_tokens) if counted else None
 
     def last_piece(self) -> Piece:
         return Piece("", self.prices.usage(self.input_tokens, self.output_tokens), self.finish_reason)

@@ -94,7 +94,7 @@ class GeminiGenerator:
             exchange.require("text/event-stream")
             for data in event_data(GENERATE, exchange.chunks()):
                 if text := reader.read(_parsed(GENERATE, data)):
-                    yield Piece(text)
+                    yield Piece(text, reader.usage())
                 if reader.finish_reason:
                     exchange.drain()
                     break

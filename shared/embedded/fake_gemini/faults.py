@@ -10,6 +10,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Fault:
     """How one request fails; the fields can be combined. Counts are chunks of a streamed answer.
+    ``operation`` is a part of the path of the requests that fail, such as ``stream``; empty: of all.
 
     ``status`` answers with that HTTP error, ``retry_delay`` (such as ``"7s"``) adds RetryInfo and
     ``retry_after`` the header. ``black_hole`` never answers. ``malformed`` answers 200 with a body
@@ -20,6 +21,7 @@ class Fault:
     ``short``, ``fewer``, ``zero`` or ``nan``. ``first_byte_delay`` and ``chunk_delay`` are seconds.
     """
 
+    operation: str = ""
     status: int = 0
     retry_delay: str = ""
     retry_after: str = ""
@@ -60,7 +62,13 @@ class Faults:
             self._queue.clear()
             self._standing = Fault()
 
-    def take(self) -> Fault:
-        """The fault of the request that has just arrived."""
+    def take(self, path: str = "") -> Fault:
+        """The fault of the request that has just arrived: the first one queued for its path, else the
+        standing one.
+        """
         with self._lock:
-            return self._queue.popleft() if self._queue else self._standing
+            for fault in self._queue:
+                if fault.operation in path:
+                    self._queue.remove(fault)
+                    return fault
+            return self._standing if self._standing.operation in path else Fault()

@@ -118,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        fault = self.server.fake.faults.take()
+        fault = self.server.fake.faults.take(self.path)
         if fault.black_hole:
             self.server.stopping.wait()
             self.close_connection = True
