@@ -60,14 +60,14 @@ class Admission:
         ``database`` False spares the round trip, because its breaker is open. Raises
         :class:`~shared.errors.RequestError` 429 when the limit is used up.
         """
-        reason = "the database is not asked just now"
+        reason = "open"
         if database:
             try:
                 return self._opened(caller, deadline, cache_key, conversation_id)
             except (DependencyError, DeadlineExceeded) as error:
                 reason = error.code
         self.take_here(caller)
-        return Opened(None, f"limits, history and cache are this instance's own ({reason})")
+        return Opened(None, f"neon: {reason} (limits, history and cache are this instance's own)")
 
     def take_here(self, caller: Caller) -> None:
         """Take one request of this instance's own bucket; raises 429 when it is empty."""

@@ -8,6 +8,7 @@ goes afterwards. An entry that can never be replayed is moved to ``spool/bad/`` 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +26,7 @@ from shared.errors import (
 )
 from shared.ports import AnswerLog, AnswerRecord, Deletion, Feedback, Memory, ObjectStore
 from shared.resilience.deadline import Deadline
+from shared.resilience.guard import Guard
 
 FOLDER = "spool/"
 BAD = "spool/bad/"
@@ -40,19 +42,25 @@ class _Entry(msgspec.Struct, frozen=True):
 
 
 class Spool:
-    """The spool in a bucket. Errors of :meth:`put`: those of the store."""
+    """The spool in a bucket. ``guard`` is that of the bucket, where questions share one.
 
-    def __init__(self, store: ObjectStore) -> None:
+    Errors of :meth:`put`: those of the store, and of the guard.
+    """
+
+    def __init__(self, store: ObjectStore, guard: Guard | None = None) -> None:
         self._store = store
+        self._guard = guard
 
     def put(self, write: Write, deadline: Deadline) -> None:
         """Keep a write; the same one again changes nothing."""
         kind, name = _named(write)
         data = msgspec.json.encode({"kind": kind, "data": write})
-        try:
-            self._store.put(name, data, deadline, if_generation_match=0)
-        except PreconditionFailed:
-            return
+
+        def put(limit: Deadline) -> None:
+            self._store.put(name, data, limit, if_generation_match=0)
+
+        with suppress(PreconditionFailed):
+            self._guard.call(put, deadline) if self._guard else put(deadline)
 
     def answer(self, answer_id: str, day: float, deadline: Deadline) -> Mapping[str, Any] | None:
         """The whole answer of a spooled record of that day (Unix seconds), or None."""
@@ -171,23 +179,25 @@ class Recorder:
         *,
         redact: Callable[[str], str] | None = None,
         database_seconds: float = 2.0,
+        bucket_seconds: float = 3.0,
     ) -> None:
         self._log = log
         self._spool = spool
         self._redact = redact or (lambda text: text)
         self._database_seconds = database_seconds
+        self._bucket_seconds = bucket_seconds
 
     def keep(self, write: AnswerRecord | Feedback, deadline: Deadline, *, database: bool = True) -> Landing:
         """Keep the write within the deadline. ``database`` False goes to the spool at once: its breaker is
         open. Raises nothing.
         """
-        reason = "the database is not asked just now"
+        reason = "neon: open"
         write = self._storable(write)
         if database:
             try:
                 self._into_postgres(write, deadline.within(self._database_seconds))
             except (DependencyError, DeadlineExceeded) as error:
-                reason = error.code
+                reason = f"neon: {error.code}"
             else:
                 return Landing(POSTGRES)
         return self._into_spool(write, deadline, reason)
@@ -214,12 +224,13 @@ class Recorder:
 
     def _into_spool(self, write: Write, deadline: Deadline, reason: str) -> Landing:
         if self._spool is None:
-            return Landing(NOWHERE, f"it was not recorded ({reason})")
+            return Landing(NOWHERE, f"{reason} (it is not recorded)")
         try:
-            self._spool.put(write, deadline)
+            self._spool.put(write, deadline.within(self._bucket_seconds))
         except LecternError as error:
-            return Landing(NOWHERE, f"it was not recorded ({reason}; bucket: {error.code})")
-        return Landing(SPOOL, f"it waits in the bucket to be recorded ({reason})")
+            bucket = error.service if isinstance(error, DependencyError) else "bucket"
+            return Landing(NOWHERE, f"{reason}, {bucket}: {error.code} (it is not recorded)")
+        return Landing(SPOOL, f"{reason} (it waits in the bucket to be recorded)")
 
 
 def _named(write: Write) -> tuple[str, str]:

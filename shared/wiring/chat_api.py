@@ -142,7 +142,7 @@ class State:
         self.log: AnswerLog = parts.answer_log
         self.memory: Memory = parts.memory
         self.store: ObjectStore | None = parts.object_store if own.storage_bucket else None
-        self.spool = Spool(self.store) if self.store else None
+        self.spool = Spool(self.store, parts.guards.bucket) if self.store else None
         self.recorder = Recorder(self.log, self.spool, redact=redact if own.redact_personal_data else None)
         self.admission: Admission = admission(parts)
         self.recent = RecentAnswers()

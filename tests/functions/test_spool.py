@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from shared.adapters.gcs_http import GcsHttpStore
 from shared.adapters.neon.answers import NeonAnswerLog
 from shared.adapters.neon.memory import NeonMemory
 from shared.adapters.neon.pool import Pool
 from shared.adapters.neon.url import parse
 from shared.answering.memory import DeletionList, Forgetting, bounded, history
 from shared.answering.redaction import redact
-from shared.answering.spool import BAD, FOLDER, NOWHERE, POSTGRES, SPOOL, Recorder, Spool
+from shared.answering.spool import BAD, FOLDER, NOWHERE, POSTGRES, SPOOL, Landing, Recorder, Spool
 from shared.embedded.folder import FolderStore
 from shared.errors import DependencyError
 from shared.ports import AnswerRecord, Deletion, Feedback, Turn
 from shared.resilience.deadline import Deadline
+from shared.resilience.guard import Guard
 from shared.settings import Settings
+from tests.fakes.gcs import FakeGcs
+from tests.faults import FaultProxy
 
 NOW = time.time()
 
@@ -164,6 +170,22 @@ def test_a_drain_without_postgres_leaves_everything(bench: Bench) -> None:
     drained = bench.spool.drain(NeonAnswerLog(bench.down), NeonMemory(bench.down), Deadline.after(3))
     assert (drained.replayed, drained.bad, len(bench.names())) == (0, 0, 1)
     assert "neon" in drained.stopped
+
+
+def test_a_bucket_that_hangs_costs_the_answer_little_and_later_ones_nothing(bench: Bench) -> None:
+    """With Postgres down each reader would wait for the hanging bucket until the whole deadline is over."""
+    with FakeGcs() as gcs, FaultProxy(("127.0.0.1", urlsplit(gcs.endpoint).port or 0)) as proxy:
+        proxy.black_hole()
+        guard = Guard.of("gcs", time.monotonic, random.Random(1))
+        store = GcsHttpStore("lectern-test", endpoint=f"http://127.0.0.1:{proxy.port}")
+        recorder = Recorder(NeonAnswerLog(bench.down), Spool(store, guard), bucket_seconds=0.2)
+        for number in range(3):
+            landing = recorder.keep(bench.record(number), soon())
+            assert landing == Landing(NOWHERE, "neon: unreachable, gcs: timed_out (it is not recorded)")
+        connections = proxy.connections
+        assert recorder.keep(bench.record(4), soon()).reason.startswith("neon: unreachable, gcs: open")
+        assert proxy.connections == connections
+        store.close()
 
 
 def test_feedback_is_spooled_and_replayed_too(bench: Bench) -> None:
