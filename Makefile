@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-all tools check lock bench mutations clean
+.PHONY: help run setup test test-all tools check lock bench chaos mutations clean
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,12 +42,16 @@ tools:
 	for each in $(TOOLS); do command -v "$${each#*:}" >/dev/null || missing="$$missing $${each%:*}"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
-	  echo "make test-all needs$$missing. Install them first, on Debian: sudo apt-get install$$missing" >&2; exit 1; fi; \
+	  echo "This needs$$missing. Install that first, on Debian: sudo apt-get install$$missing" >&2; exit 1; fi; \
 	echo "Installing$$missing ..."; export DEBIAN_FRONTEND=noninteractive; \
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing >/dev/null
 
 mutations: $(READY) ## break each adapter's error handling on purpose: the contract suites must notice
 	@$(BIN)/python -m tests.mutations $(ARGS)
+
+chaos: TOOLS := redis-server:redis-server
+chaos: $(READY) tools ## each service down, alone and in pairs, in nine ways: prints the table and writes it
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 bench: $(READY) ## cold start and latency, measured beside what they are compared with
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
