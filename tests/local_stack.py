@@ -115,17 +115,9 @@ def free_port() -> int:
 def function(name: str, environ: dict[str, str], threads: int = 8) -> Iterator[Served]:
     """One function under gunicorn, as Cloud Run starts it; a client at its address."""
     port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "gunicorn",
-        "--workers",
-        "1",
-        "--threads",
-        str(threads),
-        "--timeout",
-        "0",
-    ]
+    command = [sys.executable, "-m", "gunicorn", "--workers", "1", "--threads", str(threads)]
+    # Preloaded as by functions-framework itself: the module is loaded, then the worker forked.
+    command += ["--timeout", "0", "--preload"]
     command += ["--no-control-socket", "--bind", f"127.0.0.1:{port}", "functions_framework:create_app()"]
     source = {"FUNCTION_SOURCE": f"functions/{name}.py", "FUNCTION_TARGET": name}
     # A file: a pipe that nobody reads is full after some hundred requests, and the function would wait.

@@ -73,6 +73,7 @@ def first_answer(python: Path, kind: str, environ: Mapping[str, str]) -> float:
     """CPU seconds (user and system, gunicorn's master and its worker) until the first answer is there."""
     port = free_port()
     command = [python, "-m", "gunicorn", "--workers", "1", "--threads", "8", "--timeout", "0"]
+    command += ["--preload"]  # as functions-framework starts it: the module is loaded, then the worker forked
     command += ["--no-control-socket", "--bind", f"127.0.0.1:{port}", "functions_framework:create_app()"]
     own = {**environ, "FUNCTION_SOURCE": SOURCES[kind], "FUNCTION_TARGET": TARGETS[kind]}
     process = subprocess.Popen(

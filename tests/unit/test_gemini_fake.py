@@ -115,5 +115,13 @@ def test_its_answers_are_made_of_the_passages(prompt: str) -> None:
     assert words.answer(prompt) == "Backups run every night. [1] Restoring takes ten minutes. [2]"
 
 
+def test_a_fault_concerns_the_operation_it_names(fake: FakeGemini, http: httpx.Client) -> None:
+    """A slow writer could not be tried without slowing down the search before it."""
+    fake.faults.always(Fault(operation="stream", status=503))
+    fake.faults.next(Fault(operation="mbed", status=429), Fault(operation="stream", status=500))
+    found = [http.post(path, json=ASKED).status_code for path in (STREAM, STREAM, GENERATE, EMBED)]
+    assert found == [500, 503, 200, 429]
+
+
 def _dot(left: list[float], right: list[float]) -> float:
     return sum(a * b for a, b in zip(left, right, strict=True))
