@@ -130,11 +130,15 @@ class LayeredCache:
         try:
             kept = opened or self._shared.get(key, deadline.within(STORE_SECONDS))
         except (DependencyError, DeadlineExceeded):
-            return Kept(self._own.get(key, deadline).payload, _UNKNOWN)
+            return self.find_here(key, deadline)
         self._see(kept.epoch)
         if kept.payload is not None:
             self._keep_here(key, CacheEntry(kept.payload, (), ""), deadline)
         return kept
+
+    def find_here(self, key: str, deadline: Deadline) -> Kept:
+        """The same of this process's memory alone, while the shared store cannot be asked."""
+        return Kept(self._own.get(key, deadline).payload, _UNKNOWN)
 
     def keep(self, key: str, entry: CacheEntry, epoch: int, deadline: Deadline) -> bool:
         """Keep an answer that was made since :meth:`find` told ``epoch``; whether all instances have it."""

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.ports import (
+    AnswerCache,
     AnswerLog,
     AnswerRecord,
+    CacheEntry,
     Condition,
     Embedder,
     Embeddings,
@@ -16,6 +18,7 @@ from shared.ports import (
     FullText,
     Hit,
     Json,
+    Kept,
     Point,
     Search,
     VectorSearch,
@@ -119,6 +122,23 @@ class GuardedFullText:
             return self._inner.find(generation_id, words, some, own, limit=limit, conditions=conditions)
 
         return self._guard.call(ask, deadline)
+
+
+class GuardedCache:
+    """An :class:`~shared.ports.AnswerCache` behind ``guard``."""
+
+    def __init__(self, inner: AnswerCache, guard: Guard) -> None:
+        self._inner = inner
+        self._guard = guard
+
+    def get(self, key: str, deadline: Deadline) -> Kept:
+        return self._guard.call(lambda limit: self._inner.get(key, limit), deadline)
+
+    def put(self, key: str, entry: CacheEntry, epoch: int, seconds: float, deadline: Deadline) -> bool:
+        return self._guard.call(lambda limit: self._inner.put(key, entry, epoch, seconds, limit), deadline)
+
+    def forget_pages(self, urls: Sequence[str], deadline: Deadline) -> int:
+        return self._guard.call(lambda limit: self._inner.forget_pages(urls, limit), deadline)
 
 
 class GuardedLog:

@@ -9,135 +9,33 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from shared.answering import extractive
-from shared.answering.answers import EXTRACTIVE, GENERATED, NOT_FOUND, Answer, Citation
+from shared.answering.answers import EXTRACTIVE, GENERATED, NOT_FOUND, Answer
 from shared.answering.cache import CacheKey, LayeredCache, is_keepable, pages_of
 from shared.answering.memory import history
-from shared.answering.prompts import VERSION, PageContext
+from shared.answering.prompts import VERSION
 from shared.answering.search import SearchLadder
 from shared.answering.spool import Recorder
+from shared.answering.steps import OPEN_DOOR, Cited, Door, Entry, Finished, Question, Started, Step, Text
 from shared.answering.understanding import Understood, understand
 from shared.answering.writing import Brief, Stop, Writer, Written, compose
 from shared.errors import Cancelled, Missing, RequestError
-from shared.ports import AnswerRecord, CacheEntry, Condition, Kept, Opening, Turn
+from shared.ports import AnswerRecord, CacheEntry, Condition, Kept, Turn
 from shared.resilience.deadline import Clock, Deadline
 from shared.resilience.ladder import Held
 from shared.retrieval.layout import Facts
 from shared.retrieval.results import Retrieval
 
 T = TypeVar("T")
-NO_PAGE = PageContext()
 LOOKUP_SECONDS = 3.0
 UNDERSTANDING_SECONDS = 4.0
 PASSAGES_FOUND = 12
 QUOTES, CACHE = "passages", "cache"
 """Names of rungs of writing that are no model."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a reader asks, from which page, and what the page remembers of the conversation.
-
-    ``conversation_id`` may be empty: the question then stands alone, but for ``turns``.
-    """
-
-    text: str
-    conversation_id: str = ""
-    page: PageContext = NO_PAGE
-    turns: tuple[Turn, ...] = ()
-
-    @property
-    def stands_alone(self) -> bool:
-        """Whether nothing that was said before can matter."""
-        return not (self.conversation_id or self.turns or self.page.selection)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What the database knew when the question arrived, or None and why not."""
-
-    opening: Opening | None
-    degraded: str = ""
-
-
-class Door(Protocol):
-    """What stands before an answer: the caller's limit, and the money."""
-
-    def open(self, cache_key: str, conversation_id: str, deadline: Deadline) -> Entry:
-        """Take one question of the caller's limit. Raises RequestError 429 when it is used up."""
-        ...
-
-    def over_budget(self) -> str:
-        """Why nothing may be spent now; empty when it may."""
-        ...
-
-    def spent(self, usd: float) -> None:
-        """Count money that was spent on an answer that is recorded with it."""
-        ...
-
-    def left(self, usd: float) -> None:
-        """Count money that was spent on an answer whose reader left before it could be recorded."""
-        ...
-
-
-class OpenDoor:
-    """For one's own machine: no limits and no budget."""
-
-    def open(self, cache_key: str, conversation_id: str, deadline: Deadline) -> Entry:  # noqa: ARG002
-        return Entry(None)
-
-    def over_budget(self) -> str:
-        return ""
-
-    def spent(self, usd: float) -> None:
-        """Count nothing."""
-
-    def left(self, usd: float) -> None:
-        """Count nothing."""
-
-
-OPEN_DOOR = OpenDoor()
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """The first step: what is known before the first word."""
-
-    answer_id: str
-    rung: str
-    degraded: tuple[str, ...]
-    generation: str
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """The next words of the answer."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Cited:
-    """A passage that the answer stands on."""
-
-    citation: Citation
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The last step: the whole answer, where it was recorded, and what was dropped of it, by reason."""
-
-    answer: Answer
-    memory: str
-    dropped: dict[str, int]
-    cost_usd: float
-
-
-Step = Started | Text | Cited | Finished
 
 
 class AnswerService:
@@ -187,7 +85,7 @@ class AnswerService:
         key = self._key(question, facts.generation)
         entry = door.open(key, question.conversation_id, deadline)
         ask.watch.lap("open")
-        kept = self._kept(key, entry.opening, deadline)
+        kept = self._kept(key, entry, deadline)
         known = _remembered(kept)
         degraded = (entry.degraded,) if entry.degraded else ()
         if known is not None:
@@ -249,11 +147,13 @@ class AnswerService:
         page = question.page
         return CacheKey(generation, question.text, page.version, page.locale, model, VERSION).digest()
 
-    def _kept(self, key: str, opening: Opening | None, deadline: Deadline) -> Kept | None:
+    def _kept(self, key: str, entry: Entry, deadline: Deadline) -> Kept | None:
         if not key or self._cache is None:
             return None
-        opened = Kept(opening.cached, opening.epoch) if opening and self._shares_database else None
-        return self._cache.find(key, opened, deadline)
+        opening = entry.opening if self._shares_database else None
+        if self._shares_database and entry.degraded:
+            return self._cache.find_here(key, deadline)  # the database was asked just now, or is left alone
+        return self._cache.find(key, Kept(opening.cached, opening.epoch) if opening else None, deadline)
 
     def _understand(
         self, question: Question, said: tuple[Turn, ...], writers: Sequence[Writer], deadline: Deadline

@@ -15,21 +15,13 @@ import msgspec
 from shared.access.modes import Caller
 from shared.answering.answers import Answer
 from shared.answering.cache import LayeredCache, ProcessCache
-from shared.answering.guarded import GuardedLog
+from shared.answering.guarded import GuardedCache, GuardedLog
 from shared.answering.prompts import PageContext
 from shared.answering.redaction import redact
 from shared.answering.search import SearchLadder
-from shared.answering.service import (
-    AnswerService,
-    Cited,
-    Entry,
-    Finished,
-    Question,
-    Started,
-    Step,
-    Text,
-)
+from shared.answering.service import AnswerService
 from shared.answering.spool import Recorder, Spool
+from shared.answering.steps import Cited, Entry, Finished, Question, Started, Step, Text
 from shared.answering.writing import Stop, Writer
 from shared.errors import LecternError, RequestError
 from shared.http.app import App
@@ -37,6 +29,7 @@ from shared.http.cors import Cors
 from shared.http.requests import Request, wants_stream
 from shared.http.routes import Reply, Route
 from shared.http.sse import Event, EventStream
+from shared.ports import AnswerCache
 from shared.resilience.breaker import Breaker
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
@@ -122,12 +115,22 @@ def service(parts: Parts) -> AnswerService:
         search,
         recorder,
         [Writer(model, parts.guard(model.model)) for model in parts.generators],
-        LayeredCache(ProcessCache(time.monotonic), parts.answer_cache, own.cache_seconds) if cached else None,
+        LayeredCache(ProcessCache(time.monotonic), _shared_cache(parts), own.cache_seconds)
+        if cached
+        else None,
         new_id=lambda: secrets.token_urlsafe(12),
         clock=time.monotonic,
         now=time.time,
         shares_database=not own.redis_url,
     )
+
+
+def _shared_cache(parts: Parts) -> AnswerCache:
+    """The cache that instances share. One in Postgres is asked together with the opening of a question, and
+    not at all while that fails; Redis has a breaker of its own.
+    """
+    shared = parts.answer_cache
+    return GuardedCache(shared, parts.guard("redis")) if parts.settings.redis_url else shared
 
 
 class ReadersDoor:

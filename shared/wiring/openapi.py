@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from shared.answering.answers import Answer, Citation
-from shared.answering.service import Started, Text
+from shared.answering.steps import Started, Text
 from shared.http.errors import ErrorBody
 from shared.http.openapi import Operation, Parameter, document, encode
 from shared.telemetry.metrics import CONTENT_TYPE

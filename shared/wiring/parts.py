@@ -266,7 +266,7 @@ class Parts:
         )
 
     def guard(self, model: str) -> Guard:
-        """The guard of one writing model; the first one's is that of ``guards``."""
+        """The guard of one writing model, or of ``redis``; the first model's is that of ``guards``."""
         import random
 
         from shared.resilience.guard import Guard

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from shared import settings
-from shared.answering.service import AnswerService, Finished, Started, Text
+from shared.answering.service import AnswerService
+from shared.answering.steps import Finished, Started, Text
 from shared.answering.writing import Stop
 from shared.embedded.fake_gemini import FakeGemini, Fault, words
 from shared.errors import RequestError
