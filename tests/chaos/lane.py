@@ -152,7 +152,7 @@ class Lane:
             self._expire(name)
         elif name in self.gemini and fault in GEMINI_FAULTS:
             self.gemini[name].faults.always(GEMINI_FAULTS[fault])
-        elif name == matrix.BUCKET:
+        elif name == matrix.BUCKET and fault != matrix.GARBAGE:
             self._strike_bucket(fault)
         else:
             self._strike_wire(front, name, fault)
@@ -193,8 +193,6 @@ class Lane:
                 made.status, made.retry_after, made.reason = 429, "30", "rateLimitExceeded"
             elif fault == matrix.BROKEN:
                 made.status = 500
-            elif fault == matrix.GARBAGE:
-                made.garbage = b"<html>}{</html"
             elif fault == matrix.RESET:
                 made.cut_response = 20
             self.gcs.faults.add(made)

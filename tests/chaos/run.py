@@ -73,14 +73,14 @@ def run(lane: Lane, cell: Cell) -> Outcome:
     from_start = cell.fault == matrix.CERTIFICATE
     questions = iter(QUESTIONS)
     with chat(lane.environment(cell.down if from_start else ())) as client:
-        problems = [] if from_start else _unwell(_ask(client, next(questions)))
+        problems = [] if from_start else _unwell(ask(client, next(questions)))
         if not from_start:
             for name in cell.down:
                 lane.strike(name, cell.fault)
         with ThreadPoolExecutor(AT_ONCE) as readers:
             at_once = itertools.islice(questions, AT_ONCE)
-            first = list(readers.map(lambda question: _ask(client, question), at_once))
-        later = [_ask(client, question) for question in itertools.islice(questions, AFTERWARDS)]
+            first = list(readers.map(lambda question: ask(client, question), at_once))
+        later = [ask(client, question) for question in itertools.islice(questions, AFTERWARDS)]
         lane.heal()
     problems += _judged(expected(cell), first, later)
     problems += _lost(lane, [*first, *later])
@@ -130,7 +130,7 @@ def _started(descriptor: int, environment: Mapping[str, str]) -> subprocess.Pope
     )
 
 
-def _ask(client: httpx.Client, question: str) -> Asked:
+def ask(client: httpx.Client, question: str) -> Asked:
     began = time.monotonic()
     try:
         answer = client.post("/chat", json={"question": question}, headers={"Accept": "application/json"})

@@ -12,7 +12,7 @@ from tests.chaos import matrix
 from tests.chaos.__main__ import TABLE
 from tests.chaos.lane import Lane
 from tests.chaos.matrix import Cell, cells, expected, meaningless
-from tests.chaos.run import run
+from tests.chaos.run import QUESTIONS, ask, chat, run
 from tests.contract.neon_servers import tls_server
 
 ALWAYS = (
@@ -48,6 +48,20 @@ def lane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lane]:
 def test_a_reader_is_answered(lane: Lane, cell: Cell) -> None:
     """With this down, readers would wait, get an error or a wrong page, or a record would be lost."""
     assert run(lane, cell).problems == ()
+
+
+def test_a_database_that_is_left_alone_is_not_asked(lane: Lane) -> None:
+    """In an outage each question would wait for the cache's or the limits' share of the hanging database."""
+    lane.heal()
+    lane.forget_cached()
+    with chat(lane.environment()) as client:
+        lane.strike(matrix.POSTGRES, matrix.BLACK_HOLE)
+        for question in QUESTIONS[:3]:
+            ask(client, question)
+        connections = lane.fronts[matrix.POSTGRES].connections
+        assert [ask(client, question).body["recorded"] for question in QUESTIONS[3:8]] == [True] * 5
+        assert lane.fronts[matrix.POSTGRES].connections == connections
+        lane.heal()
 
 
 def test_every_pair_is_in_the_matrix() -> None:
