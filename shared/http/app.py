@@ -149,7 +149,7 @@ class App:
         exchange.error_code = failure.code
         exchange.log.add(error_message=str(error))
         if not failure.expected:
-            where = f"{exchange.method} {exchange.path} failed: {type(error).__name__}"
+            where = f"{exchange.method} {exchange.route or exchange.path} failed: {type(error).__name__}"
             self._logger.failure(where, error, trace=exchange.trace, request_id=exchange.request_id)
         return failure
 

@@ -123,7 +123,7 @@ class Logger:
 
     def request(self, record: RequestRecord) -> None:
         """Write the line of a finished request; ``ERROR`` for 5xx, ``DEBUG`` for probes that went well."""
-        message = f"{record.method} {record.path} {record.status}"
+        message = f"{record.method} {_place(record)} {record.status}"
         own: dict[str, Any] = {"request_id": record.request_id, "route": record.route}
         if record.error_code:
             own["error_code"] = record.error_code
@@ -165,10 +165,15 @@ def _severity(record: RequestRecord) -> str:
     return "DEBUG" if record.route in {"/live", "/ready"} else "INFO"
 
 
+def _place(record: RequestRecord) -> str:
+    """The pattern where one matched: a path may hold an id that is itself a right, a conversation's."""
+    return record.route or record.path
+
+
 def _http_request(record: RequestRecord) -> dict[str, Any]:
     return {
         "requestMethod": record.method,
-        "requestUrl": record.path,
+        "requestUrl": _place(record),
         "status": record.status,
         "latency": f"{record.seconds:.6f}s",
         "requestSize": str(record.request_bytes),

@@ -35,7 +35,7 @@ from shared.resilience.deadline import Deadline
 from shared.settings import Settings
 from shared.telemetry.logs import Logger, RequestLog
 from shared.wiring import process
-from shared.wiring.chat_api import ChatApi, ChatBody, Done, State, checked_conversation
+from shared.wiring.chat_api import ChatApi, ChatBody, Done, Ready, State, checked_conversation
 from shared.wiring.parts import Parts
 from shared.wiring.warmup import Step as WarmStep
 from shared.wiring.warmup import WarmUp
@@ -203,8 +203,7 @@ class Chat:
                 headers={"Retry-After": "1"},
             )
         held = self._answers.live_facts(Deadline.after(READY_SECONDS))
-        ready = {"status": "ready", "generation": held.value.generation, "rung": held.rung}
-        return Reply({**ready, "degraded": held.reasons})
+        return Reply(Ready("ready", held.value.generation, held.rung, held.reasons))
 
     def warm_steps(self, parts: Parts) -> dict[str, WarmStep]:
         """What a first question would have to wait for, by name."""

@@ -85,6 +85,17 @@ class Done(msgspec.Struct, frozen=True):
     degraded: tuple[str, ...]
 
 
+class Ready(msgspec.Struct, frozen=True):
+    """From which generation of the index a question would be answered, on which rung of the search, and why
+    not on a better one.
+    """
+
+    status: str
+    generation: str
+    rung: str
+    degraded: tuple[str, ...]
+
+
 class FeedbackBody(Body, frozen=True):
     """The body of ``POST /feedback``: a verdict on an answer. A second one replaces the first."""
 

@@ -15,7 +15,7 @@ from shared.answering.steps import Started, Text
 from shared.http.errors import ErrorBody
 from shared.http.openapi import Operation, Parameter, document, encode
 from shared.telemetry.metrics import CONTENT_TYPE
-from shared.wiring.chat_api import ChatBody, Done, FeedbackBody, FeedbackReply, Suggestions
+from shared.wiring.chat_api import ChatBody, Done, FeedbackBody, FeedbackReply, Ready, Suggestions
 
 _WRONG = {400: "The body or a parameter does not have the documented form."}
 _ACCESS = {
@@ -31,13 +31,6 @@ class Status(msgspec.Struct, frozen=True):
     """How the process is."""
 
     status: str
-
-
-class Ready(msgspec.Struct, frozen=True):
-    """Whether a question can be answered, and from which generation of the index."""
-
-    status: str
-    generation: str = ""
 
 
 OPERATIONS = (
