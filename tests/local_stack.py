@@ -112,10 +112,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def function(name: str, environ: dict[str, str], threads: int = 8) -> Iterator[Served]:
+def function(
+    name: str, environ: dict[str, str], *, threads: int = 8, python: str = sys.executable
+) -> Iterator[Served]:
     """One function under gunicorn, as Cloud Run starts it; a client at its address."""
     port = free_port()
-    command = [sys.executable, "-m", "gunicorn", "--workers", "1", "--threads", str(threads)]
+    command = [python, "-m", "gunicorn", "--workers", "1", "--threads", str(threads)]
     # Preloaded as by functions-framework itself: the module is loaded, then the worker forked.
     command += ["--timeout", "0", "--preload"]
     command += ["--no-control-socket", "--bind", f"127.0.0.1:{port}", "functions_framework:create_app()"]

@@ -36,7 +36,7 @@ MOST_SECONDS = 60.0
 
 
 @contextmanager
-def generating_stack(home: Path) -> Iterator[Settings]:
+def generating_stack(home: Path) -> Iterator[tuple[Settings, FakeGemini]]:
     """The embedded stack with Gemini's stand-in as embedder and generator, and a small site in it."""
     with FakeGemini(api_key=None) as fake:
         chosen = settings.load(
@@ -49,7 +49,7 @@ def generating_stack(home: Path) -> Iterator[Settings]:
         )
         with services(chosen) as ready:
             ingest.run(ready.settings, write_site(home / "site"), "/docs")
-            yield ready.settings
+            yield ready.settings, fake
 
 
 def measure(python: Path, ready: Settings, rounds: int) -> dict[str, list[float]]:
