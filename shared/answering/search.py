@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -26,6 +26,8 @@ T = TypeVar("T")
 HYBRID, SPARSE, FULLTEXT, LIFEBOAT = "hybrid", "sparse", "fulltext", "lifeboat"
 MOST_SECONDS = {HYBRID: 4.0, SPARSE: 3.0, FULLTEXT: 4.0}
 """A search takes a tenth of this when all is well; a database that wakes up takes half a second."""
+LOOK_SECONDS = dict.fromkeys((HYBRID, SPARSE, FULLTEXT), 1.5)
+"""The same for finding the index: what hangs must leave time to fetch the lifeboat."""
 
 
 class SearchLadder:
@@ -93,13 +95,15 @@ class SearchLadder:
         Raises as :meth:`search` does.
         """
         top = HYBRID if self._embeds and self._guards.embedding.breaker.admits() else SPARSE
-        rungs = [self._rung(top, self._retriever.live_facts)]
+        rungs = [self._rung(top, self._retriever.live_facts, LOOK_SECONDS)]
         for name, place in ((FULLTEXT, self._fulltext), (LIFEBOAT, self._lifeboat)):
             if place:
-                rungs.append(self._rung(name, place.live_facts))
+                rungs.append(self._rung(name, place.live_facts, LOOK_SECONDS))
         return _held(Ladder("Finding the index", rungs), deadline)
 
-    def _rung(self, name: str, climb: Callable[[Deadline], T]) -> Rung[T]:
+    def _rung(
+        self, name: str, climb: Callable[[Deadline], T], most: Mapping[str, float] = MOST_SECONDS
+    ) -> Rung[T]:
         guards = self._guards
         needs = {
             HYBRID: (guards.embedding.breaker, guards.vectors.breaker),
@@ -108,7 +112,7 @@ class SearchLadder:
             # A lifeboat that is aboard needs no bucket.
             LIFEBOAT: (),
         }
-        return Rung(name, climb, needs[name], MOST_SECONDS.get(name, float("inf")))
+        return Rung(name, climb, needs[name], most.get(name, float("inf")))
 
 
 def _asking(

@@ -27,6 +27,7 @@ from shared.adapters.qdrant.admin import QdrantAdmin
 from shared.adapters.qdrant.search import QdrantSearch
 from shared.answering.guarded import Guards
 from shared.answering.search import SearchLadder
+from shared.answering.service import LOOKUP_SECONDS
 from shared.embedded.fake_gemini import FakeGemini, Fault
 from shared.embedded.qdrant import EmbeddedQdrant
 from shared.errors import Missing, NoRungHeld
@@ -333,6 +334,16 @@ def test_the_instance_says_on_which_rung_it_stands(instance: Instance) -> None:
         instance.clock.ahead += 60
         held = stand(Deadline.after(SECONDS))
         assert (held.rung, held.value.generation) == (rung, "g0001")
+
+
+def test_a_lifeboat_has_time_to_arrive_while_all_else_hangs(instance: Instance) -> None:
+    """The first readers of an outage would get an error, because the hanging services used up the time in
+    which a large lifeboat is fetched.
+    """
+    instance.qdrant.black_hole()
+    instance.neon.black_hole()
+    instance.gcs.delay(0.3)  # four answers, each in two pieces
+    assert instance.ladder.live_facts(Deadline.after(LOOKUP_SECONDS)).rung == "lifeboat"
 
 
 # ---------------------------------------------------------------- what ingestion leaves
