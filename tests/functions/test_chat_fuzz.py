@@ -128,13 +128,14 @@ ALMOST = st.dictionaries(
     st.sampled_from(["question", "conversation_id", "page", "turns", "colour", ""]), VALUES, max_size=5
 )
 BODIES = (
-    (QUESTIONS | ALMOST | VALUES).map(lambda value: json.dumps(value).encode("utf-8", "surrogatepass"))
+    (QUESTIONS | QUESTIONS | ALMOST | VALUES).map(
+        lambda value: json.dumps(value).encode("utf-8", "surrogatepass")
+    )
     | QUESTIONS.map(lambda value: json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
     | st.binary(max_size=200)
 )
-KINDS = st.sampled_from(
-    ["application/json", "text/plain", "text/plain;charset=utf-16", "text/html", "multipart/form-data", ""]
-)
+TAKEN = st.sampled_from(["application/json", "text/plain", "text/plain;charset=utf-8"])
+KINDS = TAKEN | TAKEN | st.sampled_from(["text/plain;charset=utf-16", "text/html", "multipart/form-data", ""])
 ACCEPTED = st.sampled_from(
     ["application/json", "text/event-stream", "*/*", "image/png", "text/event-stream;q=0"]
 )
