@@ -111,6 +111,28 @@ def test_first_requests_share_one_application(stack: Settings, fake: FakeGemini)
             assert codes == [200] * 12
 
 
+@pytest.mark.parametrize(
+    ("accepted", "question"),
+    [
+        ("application/json", "How cold are apples stored?"),
+        ("text/event-stream", "How cold must apples be stored?"),
+    ],
+)
+def test_an_answer_is_kept_for_the_next_reader(
+    stack: Settings, fake: FakeGemini, accepted: str, question: str
+) -> None:
+    """Each reader of a popular question would pay for it anew, in time and money."""
+    with function("chat", writing(stack, fake, LECTERN_CACHE_SECONDS="60")) as client:
+        client.wait_until_ready()
+        for _ in range(2):
+            assert (
+                client.post("/chat", json={"question": question}, headers={"Accept": accepted}).status_code
+                == 200
+            )
+            finished(client)
+        assert len([one for one in fake.seen if "stream" in one.path]) == 1
+
+
 def address(url: str) -> tuple[str, int]:
     parsed = httpx.URL(url)
     return parsed.host, int(parsed.port or 80)
@@ -124,8 +146,7 @@ def test_when_the_reader_leaves_the_writing_stops(
     stack: Settings, fake: FakeGemini, events_read: int
 ) -> None:
     """Closed tabs would go on costing money."""
-    fake.faults.always(Fault(operation="stream", endless=True, chunk_delay=0.05))
-    fake.writer = lambda _system, _prompt: "Store apples at 3 degrees in the `cold_room`. [1]\n"
+    write_for_long(fake)
     with function("chat", writing(stack, fake)) as client:
         client.wait_until_ready()
         leave(client, events_read)
@@ -150,7 +171,7 @@ def test_a_silent_service_is_left_too(stack: Settings, fake: FakeGemini) -> None
 
 def test_what_a_left_answer_cost_is_counted(stack: Settings, fake: FakeGemini) -> None:
     """A script that hangs up early could spend without end, below every cap."""
-    fake.faults.always(Fault(operation="stream", endless=True, chunk_delay=0.05))
+    write_for_long(fake)
     with Parts(stack) as parts:
         before = spent(parts)
         prices = {"LECTERN_GEMINI_INPUT_USD_PER_MILLION": "1000"}
@@ -159,6 +180,13 @@ def test_what_a_left_answer_cost_is_counted(stack: Settings, fake: FakeGemini) -
             leave(client, 2)
             finished(client)
         assert spent(parts) > before
+
+
+def write_for_long(fake: FakeGemini) -> None:
+    """One sentence that is true and shown, then ten seconds of others."""
+    said = "Store apples at 3 degrees in the `cold_room`. [1]\n" + "And so on and on it goes. " * 60
+    fake.writer = lambda _system, _prompt: said
+    fake.faults.always(Fault(operation="stream", chunk_delay=0.05))
 
 
 def leave(client: Served, events_read: int) -> None:
