@@ -146,7 +146,7 @@ class Served(httpx.Client):
 
     def said(self) -> str:
         """What the function wrote so far."""
-        return os.pread(self._log.fileno(), 1 << 24, 0).decode("utf-8", "replace")
+        return os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0).decode("utf-8", "replace")
 
     def lines(self) -> list[dict[str, Any]]:
         """Its structured log lines so far."""
