@@ -19,7 +19,7 @@ NAMES = {EMBEDDING: "gemini:", GENERATION: f"{MODEL}:", QDRANT: "qdrant:", POSTG
 """How an answer's ``degraded`` begins a reason, for each service."""
 
 _NO_HTTP = {
-    POSTGRES: "Postgres speaks no HTTP; its own words for {} (SQLSTATE 53300, 57P03) have names in its adapter",
+    POSTGRES: "Postgres speaks no HTTP; its own words for {} (codes 53300, 57P03) have names in its adapter",
     REDIS: "Redis speaks no HTTP; its own words for {} (LOADING, OOM) have names in its adapter",
 }
 
