@@ -146,7 +146,8 @@ class Served(httpx.Client):
 
     def said(self) -> str:
         """What the function wrote so far."""
-        return os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0).decode("utf-8", "replace")
+        log = self._log.fileno()
+        return os.pread(log, os.fstat(log).st_size, 0).decode("utf-8", "replace")
 
     def lines(self) -> list[dict[str, Any]]:
         """Its structured log lines so far."""
