@@ -212,8 +212,11 @@ def test_a_model_that_fails_leaves_the_quotes(home: Path, tmp_path: Path) -> Non
             question = {"question": "How cold should apples be stored?"}
             written = httpx.post(address + "/chat", json=question).json()
             gemini.faults.always(Fault(status=503))
-            degraded = httpx.post(address + "/chat", json=question, timeout=30).json()
+            cached = httpx.post(address + "/chat", json=question, timeout=30).json()
+            another = {"question": "How cold must apples be stored, and where?"}
+            degraded = httpx.post(address + "/chat", json=another, timeout=30).json()
     assert (written["kind"], degraded["kind"]) == ("generated", "extractive")
+    assert (cached["writer"], cached["answer"]) == ("cache", written["answer"])
     assert (
         written["citations"][0]["url"]
         == degraded["citations"][0]["url"]
