@@ -86,7 +86,9 @@ class AnswerService:
         key = self._key(question, facts.generation)
         entry = door.open(key, question.conversation_id, deadline)
         ask.watch.lap("open")
-        kept = self._kept(key, entry, deadline)
+        said = history(entry.opening.history if entry.opening else None, question.turns)
+        # A first question of a conversation is like anybody's; a later one depends on what was said.
+        kept = None if said else self._kept(key, entry, deadline)
         known = _remembered(kept)
         degraded = (entry.degraded,) if entry.degraded else ()
         if known is not None:
@@ -97,7 +99,6 @@ class AnswerService:
             yield self._finish(ask, replace(answer, writer=CACHE), Written(), 0.0)
             return
         writers = () if door.over_budget() else self._writers
-        said = history(entry.opening.history if entry.opening else None, question.turns)
         understood = self._understand(question, said, writers, deadline)
         ask.watch.lap("understand")
         held = self._on_index(
@@ -141,8 +142,8 @@ class AnswerService:
             ) from error
 
     def _key(self, question: Question, generation: str) -> str:
-        """The key of the answer in the cache; empty for one that depends on what was said before."""
-        if self._cache is None or not question.stands_alone:
+        """The key of the answer in the cache; empty for one that depends on what the page says."""
+        if self._cache is None or not question.is_anybodys:
             return ""
         model = self._writers[0].model.model if self._writers else ""
         page = question.page

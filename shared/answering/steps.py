@@ -26,9 +26,9 @@ class Question:
     turns: tuple[Turn, ...] = ()
 
     @property
-    def stands_alone(self) -> bool:
-        """Whether nothing that was said before can matter."""
-        return not (self.conversation_id or self.turns or self.page.selection)
+    def is_anybodys(self) -> bool:
+        """Whether nothing of this reader's page can matter, so that another reader's answer may serve."""
+        return not (self.turns or self.page.selection)
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,15 @@ def test_the_same_question_is_paid_for_once(parts: Parts, gemini: FakeGemini) ->
     assert (again.cost_usd, len(gemini.seen)) == (0.0, before)
 
 
+def test_the_first_question_of_a_conversation_may_be_anybodys(parts: Parts) -> None:
+    """A widget names a conversation in every question: nothing would ever be taken from the cache."""
+    asked = "What must apples never be stored beside?"
+    first = Reader(parts).ask(asked, conversation_id="conversation-000a").answer
+    other = Reader(parts).ask(asked, conversation_id="conversation-000b").answer
+    later = Reader(parts).ask(asked, conversation_id="conversation-000b").answer
+    assert (first.writer == "cache", other.writer, later.writer == "cache") == (False, "cache", False)
+
+
 def test_a_page_that_changes_takes_its_cached_answers_along(parts: Parts, ready: Settings) -> None:
     """Readers would be told the old temperature for as long as the cache lives."""
     site = Path(ready.site_folder)
