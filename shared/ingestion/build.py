@@ -15,8 +15,6 @@ from shared.retrieval.statistics import Statistics
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done, and how many there are."""
 
-_TEXTS_AT_ONCE = 32
-
 
 def build_collection(
     admin: VectorAdmin,
@@ -55,13 +53,8 @@ def embed_passages(
 ) -> dict[str, tuple[float, ...]]:
     """Dense vectors by passage id, of those passages that have prose enough."""
     texts = {chunk.id: text for chunk in chunks if (text := dense_text(chunk))}
-    ids = list(texts)
-    vectors: dict[str, tuple[float, ...]] = {}
-    for start in range(0, len(ids), _TEXTS_AT_ONCE):
-        some = ids[start : start + _TEXTS_AT_ONCE]
-        made = embedder.embed_documents([texts[one] for one in some], deadline).vectors
-        vectors.update(zip(some, made, strict=True))
-    return vectors
+    made = embedder.embed_documents(list(texts.values()), deadline) if texts else None
+    return dict(zip(texts, made.vectors, strict=True)) if made else {}
 
 
 def _finish(

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from shared.errors import Corrupt
+from shared.ingestion.build import embed_passages
 from shared.ingestion.failover import Failover
 from shared.ingestion.index_points import (
     count_statistics,
-    dense_text,
     fingerprint,
     page_points,
 )
@@ -22,7 +22,7 @@ from shared.ingestion.plan import Plan, Read, batches, compare, cut, passages_of
 from shared.ingestion.report import Report
 from shared.ports import Condition, Embedder, Generation, Ledger, Point, VectorAdmin
 from shared.resilience.deadline import Clock, Deadline
-from shared.retrieval.chunks import STATISTICS_ID, Chunk, Page
+from shared.retrieval.chunks import STATISTICS_ID, Page
 from shared.retrieval.layout import Facts, collection_spec, read_statistics, statistics_point
 from shared.retrieval.statistics import Statistics
 
@@ -251,7 +251,8 @@ class Ingestion:
     ) -> int:
         collection = self.collection(generation_id)
         self._ledger.save_pages(generation_id, [record(one, pending=True) for one in batch], self._step())
-        vectors = self._embed([chunk for one in batch for chunk in one.chunks])
+        chunks = [chunk for one in batch for chunk in one.chunks]
+        vectors = embed_passages(self._embedder, chunks, self._step()) if self._embedder else {}
         points = (p for one in batch for p in page_points(one.page, one.chunks, statistics, vectors))
         self._vectors.upsert(collection, points, self._step())
         for one in batch:
@@ -264,13 +265,6 @@ class Ingestion:
         self._on_stale([one.page.url for one in batch if one.page.url in known])
         self._ledger.save_pages(generation_id, [record(one, pending=False) for one in batch], self._step())
         return len(vectors)
-
-    def _embed(self, chunks: Sequence[Chunk]) -> dict[str, tuple[float, ...]]:
-        texts = {chunk.id: text for chunk in chunks if (text := dense_text(chunk))}
-        if self._embedder is None or not texts:
-            return {}
-        made = self._embedder.embed_documents(list(texts.values()), self._step())
-        return dict(zip(texts, made.vectors, strict=True))
 
     def _remove(self, generation_id: str, urls: Sequence[str]) -> None:
         if urls:

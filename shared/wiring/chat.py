@@ -15,12 +15,10 @@ import msgspec
 from shared.access.modes import Caller
 from shared.answering.answers import Answer
 from shared.answering.cache import LayeredCache, ProcessCache
-from shared.answering.guarded import GuardedCache, GuardedLog
+from shared.answering.guarded import GuardedCache
 from shared.answering.prompts import PageContext
-from shared.answering.redaction import redact
 from shared.answering.search import SearchLadder
 from shared.answering.service import AnswerService
-from shared.answering.spool import Recorder, Spool
 from shared.answering.steps import Cited, Entry, Finished, Question, Started, Step, Text
 from shared.answering.writing import Stop, Writer
 from shared.errors import LecternError, RequestError
@@ -105,15 +103,10 @@ def service(parts: Parts) -> AnswerService:
         clock=time.monotonic,
         alias=own.qdrant_alias,
     )
-    recorder = Recorder(
-        GuardedLog(parts.answer_log, guards.database),
-        Spool(store, guards.bucket) if store else None,
-        redact=redact if own.redact_personal_data else None,
-    )
     cached = own.cache_seconds > 0
     return AnswerService(
         search,
-        recorder,
+        parts.recorder,
         [Writer(model, parts.guard(model.model)) for model in parts.generators],
         LayeredCache(ProcessCache(time.monotonic), _shared_cache(parts), own.cache_seconds)
         if cached

@@ -18,8 +18,7 @@ from msgspec import Meta
 from shared.access.admission import Admission
 from shared.answering.answers import NearPage
 from shared.answering.memory import DeletionList, Forgetting
-from shared.answering.redaction import redact
-from shared.answering.spool import Recorder, Spool, storable
+from shared.answering.spool import storable
 from shared.errors import LecternError, RequestError
 from shared.http.requests import Body, Request
 from shared.http.routes import Reply, Route
@@ -153,8 +152,8 @@ class State:
         self.log: AnswerLog = parts.answer_log
         self.memory: Memory = parts.memory
         self.store: ObjectStore | None = parts.object_store if own.storage_bucket else None
-        self.spool = Spool(self.store, parts.guards.bucket) if self.store else None
-        self.recorder = Recorder(self.log, self.spool, redact=redact if own.redact_personal_data else None)
+        self.spool = parts.spool
+        self.recorder = parts.recorder
         self.admission: Admission = admission(parts)
         self.recent = RecentAnswers()
         self.metrics = Metrics(self._sessions, time.monotonic)

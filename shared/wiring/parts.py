@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from shared.access.oidc import CallerCheck
     from shared.adapters.neon.pool import Pool
     from shared.answering.guarded import Guards
+    from shared.answering.spool import Recorder, Spool
     from shared.resilience.guard import Guard
 
 T = TypeVar("T")
@@ -264,6 +265,23 @@ class Parts:
             embedding="local-embedder" if embedder_kind(own) == "local" else "gemini",
             bucket="folder" if own.storage_bucket.startswith("file:") else "gcs",
         )
+
+    @cached_property
+    def spool(self) -> Spool | None:
+        """Where writes wait that Postgres cannot take; None without a bucket."""
+        from shared.answering.spool import Spool
+
+        return Spool(self.object_store, self.guards.bucket) if self.settings.storage_bucket else None
+
+    @cached_property
+    def recorder(self) -> Recorder:
+        """Keeps answers and feedback: in Postgres, or else in the spool."""
+        from shared.answering.guarded import GuardedLog
+        from shared.answering.redaction import redact
+        from shared.answering.spool import Recorder
+
+        log = GuardedLog(self.answer_log, self.guards.database)
+        return Recorder(log, self.spool, redact=redact if self.settings.redact_personal_data else None)
 
     def guard(self, model: str) -> Guard:
         """The guard of one writing model, or of ``redis``; the first model's is that of ``guards``."""
