@@ -113,6 +113,14 @@ class Settings:
         section=_SITE,
     )
 
+    storage_credentials: str = setting(
+        "metadata",
+        "Who vouches for calls to Cloud Storage: the instance's own service account (`metadata`), or the "
+        "application default credentials of this machine (`default`).",
+        section=_SERVICES,
+        choices=("metadata", "default"),
+    )
+
     embedder: str = setting(
         "auto",
         "Who makes vectors. `auto`: Gemini when a key is set, else the local model, else none.",

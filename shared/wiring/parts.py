@@ -156,11 +156,15 @@ class Parts:
         address = urlsplit(self.settings.storage_bucket)
         if address.scheme == "file":
             return self._folder(address.path)
-        from shared.adapters.access_token import MetadataToken
+        from shared.adapters.access_token import DefaultCredentialsToken, MetadataToken, TokenProvider
         from shared.adapters.gcs_http import ENDPOINT, GcsHttpStore
 
         endpoint = self.settings.storage_endpoint
-        token = None if endpoint else MetadataToken(self._http)
+        token: TokenProvider | None = None
+        if not endpoint and self.settings.storage_credentials == "default":
+            token = DefaultCredentialsToken()
+        elif not endpoint:
+            token = MetadataToken(self._http)
         return GcsHttpStore(address.netloc, endpoint=endpoint or ENDPOINT, token=token, client=self._http)
 
     @cached_property
