@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "answering": DOMAIN,
     "ingestion": DOMAIN,
     "evaluation": DOMAIN,
+    "delivery": DOMAIN | {"declarations"},
     "adapters": BASE | {"objects", "access"},  # access has the port of token verification
     "embedded": BASE | {"objects"},
     "wiring": DOMAIN
@@ -35,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "answering",
         "ingestion",
         "evaluation",
+        "delivery",
         "adapters",
         "embedded",
     },
@@ -89,7 +91,16 @@ def test_imports_follow_the_arrows(path: Path) -> None:
         return
     used = {name.split(".")[1] for name in imported(path) if name.startswith("shared.")}
     assert used - {part} <= MAY_IMPORT[part], f"{part} must not import {sorted(used - MAY_IMPORT[part])}"
-    if part in {"answering", "ingestion", "evaluation", "retrieval", "errors", "ports", "resilience"}:
+    if part in {
+        "answering",
+        "ingestion",
+        "evaluation",
+        "delivery",
+        "retrieval",
+        "errors",
+        "ports",
+        "resilience",
+    }:
         sdks = {name for name in imported(path) if name.split(".")[0] in OUTSIDE_DOMAIN}
         assert not sdks, f"{part} is domain code and must not import {sorted(sdks)}"
 

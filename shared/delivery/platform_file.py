@@ -1,0 +1,107 @@
+"""Reads ``config/<environment>.yaml`` for a release: the section ``platform`` and what stands beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from shared.declarations import did_you_mean
+from shared.delivery.platform import (
+    ENVIRONMENTS,
+    FUNCTIONS,
+    JOBS,
+    Environment,
+    Function,
+    Job,
+    Platform,
+    SecretVersion,
+)
+from shared.delivery.reading import read
+from shared.errors import SettingsError
+
+
+def load_platform(name: str, folder: Path) -> Environment:
+    """Read ``folder/name.yaml``. Raises :class:`SettingsError` with a line for each mistake."""
+    content = _content(folder / f"{name}.yaml")
+    problems: list[str] = []
+    platform = read(Platform, content.pop("platform", None) or {}, f"{name}.yaml: platform", problems)
+    secrets = {
+        str(variable): SecretVersion(str(found.get("secret", "")), str(found.get("version", "")))
+        for variable, found in (content.pop("secrets", None) or {}).items()
+        if isinstance(found, Mapping)
+    }
+    if platform is not None:
+        problems += [f"{name}.yaml: {line}" for line in _between(platform, secrets)]
+    if problems or platform is None:
+        raise SettingsError(problems)
+    return Environment(name, platform, secrets, content)
+
+
+def _content(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError([f"{path} cannot be read: {error}"]) from error
+    if not isinstance(content, dict) or "platform" not in content:
+        raise SettingsError([f"{path} has no section platform; {' and '.join(ENVIRONMENTS)} have one"])
+    return content
+
+
+def _between(platform: Platform, secrets: Mapping[str, SecretVersion]) -> list[str]:
+    """What is wrong among several values."""
+    lines = _names("functions", platform.functions, FUNCTIONS, all_of_them=True)
+    lines += _names("jobs", platform.jobs, JOBS, all_of_them=True)
+    lines += _names("schedules", platform.schedules, FUNCTIONS)
+    lines += _references("functions", platform.functions, secrets)
+    lines += _references("jobs", platform.jobs, secrets)
+    lines += [
+        f"secrets.{variable}.version is {found.version!r}; name it by its number, or a rollback is not exact"
+        for variable, found in secrets.items()
+        if not found.version.isdigit()
+    ]
+    for name, function in platform.functions.items():
+        lines += [f"platform.functions.{name}{line}" for line in _within(name, function)]
+    if platform.network.static_address and platform.network.egress == "none":
+        lines.append("platform.network.static_address needs egress: direct")
+    if platform.edge.enabled and not platform.edge.domains:
+        lines.append("platform.edge.domains is empty; name the address that readers use")
+    return lines
+
+
+def _names(
+    place: str, given: Mapping[str, Any], known: tuple[str, ...], *, all_of_them: bool = False
+) -> list[str]:
+    lines = [
+        f"platform.{place}.{name} is not known{did_you_mean(name, known)}"
+        for name in given
+        if name not in known
+    ]
+    if all_of_them:
+        lines += [f"platform.{place}.{name} is missing" for name in known if name not in given]
+    return lines
+
+
+def _references(
+    place: str, group: Mapping[str, Function] | Mapping[str, Job], secrets: Mapping[str, SecretVersion]
+) -> list[str]:
+    return [
+        f"platform.{place}.{name}.secrets: {wanted} is not in the section secrets"
+        f"{did_you_mean(wanted, sorted(secrets))}"
+        for name, one in group.items()
+        for wanted in one.secrets
+        if wanted not in secrets
+    ]
+
+
+def _within(name: str, function: Function) -> list[str]:
+    lines = []
+    if function.min_instances > function.max_instances:
+        lines.append(": min_instances is larger than max_instances")
+    if function.public and name != "chat":
+        lines.append(".public: readers call chat alone")
+    if function.cpu < 1 and function.concurrency > 1:
+        lines.append(": less than one processor serves one request at a time; set concurrency: 1")
+    return lines

@@ -1,0 +1,107 @@
+"""The section ``platform`` of the configuration files: what an operator sees when it is right or wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from shared.delivery.platform import ENVIRONMENTS, FUNCTIONS, JOBS, job_name, service_name
+from shared.delivery.platform_file import load_platform
+from shared.errors import SettingsError
+
+CONFIG = Path(__file__).resolve().parents[2] / "config"
+
+
+def problems_of(folder: Path, name: str = "production") -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_platform(name, folder)
+    return "\n".join(caught.value.problems)
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_each_environment_says_what_runs(name: str) -> None:
+    """A release would find no memory, secret version or account for a function."""
+    found = load_platform(name, CONFIG)
+    assert set(found.platform.functions) == set(FUNCTIONS)
+    assert set(found.platform.jobs) == set(JOBS)
+    assert [one for one, function in found.platform.functions.items() if function.public] == ["chat"]
+    chat = found.platform.functions["chat"]
+    assert found.secrets_of(chat.secrets)["DATABASE_URL"].version == "1"
+    assert found.settings["storage_bucket"] == f"gs://lectern-{name}-data"
+
+
+def test_names_in_the_cloud_have_no_underscore() -> None:
+    """Cloud Run would refuse the service."""
+    assert service_name("backup_neon") == "lectern-backup-neon"
+    assert job_name("backup_neon") == "lectern-backup-neon-job"
+
+
+def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+    """An operator would fix one mistake per attempt, each attempt a failed release."""
+    content = yaml.safe_load((CONFIG / "production.yaml").read_text())
+    platform = content["platform"]
+    platform["functions"]["chat"] |= {
+        "memroy": "1Gi",
+        "cpu": 3,
+        "memory": "1GB",
+        "concurrency": True,
+        "min_instances": 30,
+    }
+    platform["functions"]["health"] |= {"public": True, "secrets": ["DATABSE_URL"]}
+    del platform["jobs"]["drill"]
+    platform["schedules"]["ingest"]["cron"] = "daily"
+    platform["canary"]["steps"] = [50, 10]
+    platform["monitoring"]["emails"] = "me@example.com"
+    del platform["buckets"]["backup"]["name"]
+    platform["region"] = 1
+    (tmp_path / "production.yaml").write_text(yaml.safe_dump(content))
+    lines = problems_of(tmp_path)
+    for expected in (
+        "platform.functions.chat.memroy is not known; did you mean memory?",
+        "platform.functions.chat.cpu: 3 is wrong; expected 1, 2, 4, 6, 8 or less than 1",
+        "platform.functions.chat.memory: '1GB' is wrong; expected an amount such as 512Mi or 2Gi",
+        "platform.functions.chat.concurrency: True is not a whole number",
+        "platform.schedules.ingest.cron: 'daily' is wrong",
+        "platform.canary.steps: [50, 10] is wrong; expected rising shares that end at 100",
+        "platform.monitoring.emails: 'me@example.com' is not a list",
+        "platform.buckets.backup.name is missing",
+        "platform.region: 1 is not text",
+    ):
+        assert expected in lines
+
+
+def test_what_does_not_fit_together_is_told(tmp_path: Path) -> None:
+    """A release would fail halfway: a secret that nobody declared, a second function open to everybody."""
+    content = yaml.safe_load((CONFIG / "production.yaml").read_text())
+    platform = content["platform"]
+    platform["functions"]["chat"] |= {"min_instances": 30, "cpu": 0.5}
+    platform["functions"]["health"] |= {"public": True, "secrets": ["DATABSE_URL"]}
+    platform["schedules"]["helth"] = {"cron": "0 1 * * *", "path": "/health"}
+    del platform["jobs"]["drill"]
+    platform["network"] = {"static_address": True}
+    platform["edge"] = {"enabled": True}
+    content["secrets"]["GEMINI_API_KEY"]["version"] = "latest"
+    (tmp_path / "production.yaml").write_text(yaml.safe_dump(content))
+    lines = problems_of(tmp_path)
+    for expected in (
+        "platform.functions.chat: min_instances is larger than max_instances",
+        "platform.functions.chat: less than one processor serves one request at a time",
+        "platform.functions.health.public: readers call chat alone",
+        "platform.functions.health.secrets: DATABSE_URL is not in the section secrets; did you mean",
+        "platform.schedules.helth is not known; did you mean health?",
+        "platform.jobs.drill is missing",
+        "platform.network.static_address needs egress: direct",
+        "platform.edge.domains is empty",
+        "secrets.GEMINI_API_KEY.version is 'latest'; name it by its number",
+    ):
+        assert expected in lines
+
+
+@pytest.mark.parametrize("text", ["", "log_level: INFO", "platform: 3", "platform: [", "- a"])
+def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
+    """A release would end in a stack trace without a file name."""
+    (tmp_path / "production.yaml").write_text(text)
+    assert "production.yaml" in problems_of(tmp_path)
+    assert "staging.yaml" in problems_of(tmp_path, "staging")
