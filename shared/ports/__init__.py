@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from shared.ports.fulltext import FullText, PassageStore, PassageText
 from shared.ports.json import Json
-from shared.ports.ledger import Generation, Ledger, PageRecord
+from shared.ports.ledger import Generation, Ledger, LedgerClock, PageRecord
 from shared.ports.memory import (
     Allowance,
     AnswerCache,
@@ -60,6 +60,7 @@ __all__ = [
     "Json",
     "Kept",
     "Ledger",
+    "LedgerClock",
     "Memory",
     "ObjectInfo",
     "ObjectReader",

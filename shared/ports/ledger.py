@@ -72,3 +72,11 @@ class Ledger(Protocol):
     def remove_pages(self, generation_id: str, urls: Sequence[str], deadline: Deadline) -> None:
         """Delete the rows of these pages."""
         ...
+
+
+class LedgerClock(Protocol):
+    """Tells one state of the ledger from another. Same errors as :class:`Ledger`."""
+
+    def version(self, deadline: Deadline) -> int:
+        """How often the ledger was written to: what was read between two equal versions is one state."""
+        ...

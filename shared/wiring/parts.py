@@ -22,6 +22,7 @@ from shared.ports import (
     FullText,
     Generator,
     Ledger,
+    LedgerClock,
     Memory,
     ObjectStore,
     PassageStore,
@@ -78,6 +79,13 @@ class Parts:
 
     @cached_property
     def ledger(self) -> Ledger:
+        from shared.adapters.neon.ledger import NeonLedger
+
+        return NeonLedger(self._pool)
+
+    @cached_property
+    def ledger_clock(self) -> LedgerClock:
+        """The version of the same ledger."""
         from shared.adapters.neon.ledger import NeonLedger
 
         return NeonLedger(self._pool)

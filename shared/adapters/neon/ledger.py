@@ -20,6 +20,7 @@ ON CONFLICT (id) DO UPDATE SET
     status = 'building', fingerprint = excluded.fingerprint, source = excluded.source
 WHERE generations.status = 'retired'
 """
+_NEXT_VERSION = "UPDATE ledger_version SET version = version + 1"
 _RETIRE = "UPDATE generations SET status = 'retired' WHERE status = 'live' AND id <> :id"
 _FINISH = """
 UPDATE generations SET status = 'live', pages = :pages, chunks = :chunks, finished_at = clock_timestamp()
@@ -36,7 +37,7 @@ ON CONFLICT (generation_id, url) DO UPDATE SET
 
 
 class NeonLedger:
-    """See :class:`shared.ports.Ledger`.
+    """See :class:`shared.ports.Ledger` and :class:`shared.ports.LedgerClock`.
 
     While this object holds the lease, each write first makes sure that it still does, so a run that
     was cut off for longer than the lease lasts cannot write over the run that took its place.
@@ -66,6 +67,12 @@ class NeonLedger:
             "read the generations",
         )
         return [Generation(*row) for row in rows]
+
+    def version(self, deadline: Deadline) -> int:
+        rows = self._pool.statement(
+            "SELECT version FROM ledger_version", {}, deadline, "read the ledger's version"
+        )
+        return int(rows[0][0])
 
     def start_generation(self, generation: Generation, deadline: Deadline) -> None:
         with self._write(deadline, f"start generation {generation.id}") as transaction:
@@ -118,7 +125,9 @@ class NeonLedger:
         with self._pool.transaction(deadline, operation) as transaction:
             if self._lease:
                 self._lease.check(transaction)
+            # Last, so that the row which every write locks is locked for as short as can be.
             yield transaction
+            transaction.query(_NEXT_VERSION)
 
 
 def _columns(pages: Sequence[PageRecord]) -> dict[str, list[Any]]:

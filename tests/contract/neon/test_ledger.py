@@ -136,6 +136,27 @@ def test_pages_of_an_unknown_generation_are_rejected(ledger: Ledger) -> None:
         ledger.save_pages("nowhere", [PageRecord("/a", "A", "h", 1)], soon())
 
 
+def test_every_write_moves_the_version_and_nothing_else_does(pool: Pool) -> None:
+    """Two halves of a recovery point would be taken for one state of the index although pages changed."""
+    ledger = NeonLedger(pool)
+    versions = [ledger.version(soon())]
+    writes = (
+        lambda: ledger.start_generation(generation("g1"), soon()),
+        lambda: ledger.save_pages("g1", [PageRecord("/a", "A", "h", 1)], soon()),
+        lambda: ledger.remove_pages("g1", ["/a"], soon()),
+        lambda: ledger.finish_generation("g1", 0, 0, soon()),
+        lambda: ledger.forget_generation("g1", soon()),
+    )
+    for write in writes:
+        write()
+        versions.append(ledger.version(soon()))
+    assert versions == list(range(versions[0], versions[0] + len(writes) + 1))
+    ledger.generations(soon())
+    with pytest.raises(Missing):
+        ledger.finish_generation("nowhere", 1, 1, soon())
+    assert ledger.version(soon()) == versions[-1]
+
+
 def test_a_second_run_is_told_who_holds_the_lease(pool: Pool) -> None:
     """Two ingestions never write at once, and the second one learns who is at it and since when."""
     with (
