@@ -1,0 +1,1 @@
+"""Recovery points: made, kept, verified, restored, rehearsed."""
