@@ -68,7 +68,7 @@ class GcsStore:
         with _sdk_errors("open", bucket):
             chosen = _credentials(endpoint, credentials)
             # Tokens are renewed when they end. Renewing on a 401 would be a hidden second try.
-            self._session = AuthorizedSession(chosen, refresh_status_codes=())  # type: ignore[no-untyped-call]
+            self._session = AuthorizedSession(chosen, refresh_status_codes=())
             for scheme in ("https://", "http://"):
                 self._session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS, max_retries=0))
             options = {"api_endpoint": endpoint} if endpoint else None
@@ -148,7 +148,7 @@ class GcsStore:
         # The SDK's own writer keeps one time-out for all chunks and cannot resume after an error.
         def send(method: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Answer:
             with _sdk_errors("write", name):
-                response = self._session.request(  # type: ignore[no-untyped-call]
+                response = self._session.request(
                     method, url, data=body, headers=dict(headers), timeout=(_CONNECT_SECONDS, seconds)
                 )
                 return _answer(response)
@@ -289,7 +289,7 @@ def _credentials(endpoint: str | None, given: Any) -> Any:
     if given is not None:
         return given
     if endpoint:
-        return AnonymousCredentials()  # type: ignore[no-untyped-call]
+        return AnonymousCredentials()
     found, _ = google.auth.default(scopes=storage.Client.SCOPE)
     return found
 

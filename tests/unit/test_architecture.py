@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ingestion": DOMAIN,
     "evaluation": DOMAIN,
     "delivery": DOMAIN | {"declarations"},
+    "recovery": DOMAIN,
     "adapters": BASE | {"objects", "access"},  # access has the port of token verification
     "embedded": BASE | {"objects"},
     "wiring": DOMAIN
@@ -37,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "ingestion",
         "evaluation",
         "delivery",
+        "recovery",
         "adapters",
         "embedded",
     },
@@ -96,6 +98,7 @@ def test_imports_follow_the_arrows(path: Path) -> None:
         "ingestion",
         "evaluation",
         "delivery",
+        "recovery",
         "retrieval",
         "errors",
         "ports",

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from shared.recovery.retention import DAY, Decision, Orphan, PointFacts, Policy, decide
 
-quietly = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quietly = settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 NOW = 1_800_000_000.0
 times = st.floats(NOW - 900 * DAY, NOW + 900 * DAY)
 holds = st.one_of(st.none(), st.text(max_size=5))
