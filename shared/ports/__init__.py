@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from shared.ports.fulltext import FullText, PassageStore, PassageText
 from shared.ports.json import Json
+from shared.ports.leases import Holding, Leases
 from shared.ports.ledger import Generation, Ledger, LedgerClock, PageRecord
 from shared.ports.memory import (
     Allowance,
@@ -57,8 +58,10 @@ __all__ = [
     "Generation",
     "Generator",
     "Hit",
+    "Holding",
     "Json",
     "Kept",
+    "Leases",
     "Ledger",
     "LedgerClock",
     "Memory",

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from shared.ports.leases import Waiting
 from shared.resilience.deadline import Deadline
 
 
@@ -41,8 +42,19 @@ class Ledger(Protocol):
     (another run holds the lease).
     """
 
-    def lease(self, deadline: Deadline) -> AbstractContextManager[None]:
-        """Hold the ingestion lease; raises PreconditionFailed when another run has it."""
+    def lease(
+        self,
+        deadline: Deadline,
+        holder: str = "",
+        *,
+        wait_seconds: float = 0.0,
+        waiting: Waiting = lambda _who: None,
+    ) -> AbstractContextManager[None]:
+        """Hold the ingestion lease: see :meth:`shared.ports.leases.Leases.hold`. While it is held, every
+        write first makes sure that it still is.
+
+        ``holder`` names the run, and its tasks hold the lease together; empty is a run of its own.
+        """
         ...
 
     def generations(self, deadline: Deadline) -> list[Generation]:

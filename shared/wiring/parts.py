@@ -21,6 +21,7 @@ from shared.ports import (
     Embedder,
     FullText,
     Generator,
+    Leases,
     Ledger,
     LedgerClock,
     Memory,
@@ -89,6 +90,13 @@ class Parts:
         from shared.adapters.neon.ledger import NeonLedger
 
         return NeonLedger(self._pool)
+
+    @cached_property
+    def leases(self) -> Leases:
+        """What keeps ingestion and backups apart."""
+        from shared.adapters.neon.lease import NeonLeases
+
+        return NeonLeases(self._pool)
 
     @cached_property
     def answer_log(self) -> AnswerLog:

@@ -53,6 +53,9 @@ SUITES = {
     "neon/test_ledger.py": Suite(
         "Ledger", ("database",), {key: f"NeonLedger {at}" for key, at in _SERVERS.items()}
     ),
+    "neon/test_leases.py": Suite(
+        "Leases", ("database",), {key: f"NeonLeases {at}" for key, at in _SERVERS.items()}
+    ),
     "neon/test_answers.py": Suite(
         "AnswerLog", ("database",), {key: f"NeonAnswerLog {at}" for key, at in _SERVERS.items()}
     ),

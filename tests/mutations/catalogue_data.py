@@ -7,6 +7,7 @@ from tests.mutations.mutation import Mutation
 _NEON = "shared/adapters/neon/"
 _QDRANT = "shared/adapters/qdrant/"
 _NEON_ERRORS = ("tests/contract/neon/test_errors.py",)
+_LEASES = ("tests/contract/neon/test_leases.py",)
 _LEDGER = ("tests/contract/neon/test_ledger.py",)
 _SEARCH = ("tests/contract/test_vector_search.py",)
 _ADMIN = ("tests/contract/test_vector_admin.py",)
@@ -116,12 +117,30 @@ DATA = [
     ),
     Mutation(
         "Neon: ledger",
-        _NEON + "ledger.py",
-        "        finally:\n            self._lease = None\n            lease.release()",
-        "        finally:\n            self._lease = None\n            lease._released.set()",
+        _NEON + "lease.py",
+        "        finally:\n            lease.release()",
+        "        finally:\n            lease._released.set()",
         "a failed run keeps the lease",
         _LEDGER,
         "exception",
+    ),
+    Mutation(
+        "Neon: leases",
+        _NEON + "lease.py",
+        "            transaction.script(_ALONE)\n",
+        "",
+        "two that start together hold the lease",
+        _LEASES,
+        "start_together",
+    ),
+    Mutation(
+        "Neon: leases",
+        _NEON + "lease.py",
+        "FROM leases WHERE expires_at >= clock_timestamp() AND",
+        "FROM leases WHERE",
+        "a killed holder is waited for without end",
+        _LEASES,
+        "killed",
     ),
     Mutation(
         "QdrantSearch",

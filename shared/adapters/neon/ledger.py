@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from shared.adapters.neon.faults import SERVICE
-from shared.adapters.neon.lease import BEAT_SECONDS, Lease
+from shared.adapters.neon.lease import BEAT_SECONDS, Lease, NeonLeases
 from shared.adapters.neon.pool import Pool, Transaction
 from shared.errors import Missing
 from shared.ports import Generation, PageRecord
+from shared.ports.leases import Waiting
 from shared.resilience.deadline import Deadline
 
 _START = """
@@ -45,19 +49,26 @@ class NeonLedger:
 
     def __init__(self, pool: Pool, *, beat_seconds: float = BEAT_SECONDS) -> None:
         self._pool = pool
-        self._beat_seconds = beat_seconds
+        self._leases = NeonLeases(pool, beat_seconds=beat_seconds)
         self._lease: Lease | None = None
 
     @contextmanager
-    def lease(self, deadline: Deadline) -> Iterator[None]:
-        lease = Lease(self._pool, self._beat_seconds)
-        lease.take(deadline)
-        self._lease = lease
-        try:
-            yield
-        finally:
-            self._lease = None
-            lease.release()
+    def lease(
+        self,
+        deadline: Deadline,
+        holder: str = "",
+        *,
+        wait_seconds: float = 0.0,
+        waiting: Waiting = lambda _who: None,
+    ) -> Iterator[None]:
+        name = holder or f"process {os.getpid()} on {socket.gethostname()} ({uuid.uuid4().hex[:8]})"
+        hold = self._leases.hold("ingestion", name, deadline, wait_seconds=wait_seconds, waiting=waiting)
+        with hold as lease:
+            self._lease = lease
+            try:
+                yield
+            finally:
+                self._lease = None
 
     def generations(self, deadline: Deadline) -> list[Generation]:
         rows = self._pool.statement(
@@ -124,7 +135,7 @@ class NeonLedger:
     def _write(self, deadline: Deadline, operation: str) -> Iterator[Transaction]:
         with self._pool.transaction(deadline, operation) as transaction:
             if self._lease:
-                self._lease.check(transaction)
+                self._lease.check_in(transaction, operation)
             # Last, so that the row which every write locks is locked for as short as can be.
             yield transaction
             transaction.query(_NEXT_VERSION)

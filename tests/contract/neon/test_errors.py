@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from shared.adapters.neon.answers import NeonAnswerLog
+from shared.adapters.neon.lease import NeonLeases
 from shared.adapters.neon.ledger import NeonLedger
 from shared.adapters.neon.migrate import migrate
 from shared.adapters.neon.opening import open_question
@@ -51,7 +52,7 @@ OPERATIONS: dict[str, Operation] = {
     "save_pages": lambda pool, deadline: NeonLedger(pool).save_pages(
         "g", [PageRecord("/a", "A", "h", 1)], deadline
     ),
-    "lease": lambda pool, deadline: NeonLedger(pool).lease(deadline).__enter__(),
+    "lease": lambda pool, deadline: NeonLeases(pool).hold("backup", "a backup", deadline).__enter__(),
     "record": lambda pool, deadline: NeonAnswerLog(pool).record(ANSWER, deadline),
     "ping": lambda pool, deadline: NeonAnswerLog(pool).ping(deadline),
     "open_question": lambda pool, deadline: open_question(
