@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.telemetry.catalogue import Measure
+
 _CLIENT_ERROR, _SERVER_ERROR = 400, 500
 SEVERITIES = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -100,9 +102,20 @@ class Logger:
 
     def log(self, severity: str, message: str, *, trace: Trace | None = None, **fields: Any) -> None:
         """Write one line unless ``severity`` is below the level."""
-        if SEVERITIES.index(severity) < self._floor:
-            return
-        line = {**fields, **self._frame(severity, message), **self._trace(trace)}
+        if SEVERITIES.index(severity) >= self._floor:
+            self._put({**fields, **self._frame(severity, message), **self._trace(trace)})
+
+    def measure(self, measure: Measure, value: float, **labels: str) -> None:
+        """Write one figure for the metric that is made from such lines. The level does not hold it back: an
+        alert on figures that nobody writes is silent.
+        """
+        wrong = labels.keys() ^ set(measure.labels)
+        if wrong:
+            raise ValueError(f"{measure.name} has the labels {measure.labels}; {sorted(wrong)} do not fit")
+        frame = self._frame("INFO", f"{measure.name} {value:g}")
+        self._put({**frame, "measure": measure.name, "value": value, "labels": labels})
+
+    def _put(self, line: Mapping[str, Any]) -> None:
         text = json.dumps(line, ensure_ascii=False, separators=(",", ":"), default=str)
         # Lone surrogates cannot be written as UTF-8; a log line must not fail over what it quotes.
         safe = text.encode("utf-8", "backslashreplace").decode("utf-8")

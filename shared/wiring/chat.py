@@ -31,6 +31,7 @@ from shared.ports import AnswerCache
 from shared.resilience.breaker import Breaker
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
+from shared.telemetry.catalogue import FIRST_TOKEN
 from shared.telemetry.logs import Logger, RequestLog
 from shared.wiring import process
 from shared.wiring.chat_api import ChatApi, ChatBody, Done, Ready, State, checked_conversation
@@ -73,7 +74,7 @@ def _made() -> tuple[App, Chat, Parts]:
     settings = process.current(REQUIRED)
     parts = Parts(settings)
     state = State(parts)
-    chat = Chat(service(parts), state, settings, parts.guards.database.breaker)
+    chat = Chat(service(parts), state, settings, parts.guards.database.breaker, process.logger("chat"))
     api = ChatApi(state, serves_metrics=settings.monitoring_enabled)
     return _app(chat, api, state, settings), chat, parts
 
@@ -165,20 +166,24 @@ class ReadersDoor:
 class Chat:
     """The HTTP side of a question."""
 
-    def __init__(self, answers: AnswerService, state: State, settings: Settings, database: Breaker) -> None:
+    def __init__(
+        self, answers: AnswerService, state: State, settings: Settings, database: Breaker, logger: Logger
+    ) -> None:
         self._answers = answers
+        self._logger = logger
         self._database = database
         self._state = state
         self._settings = settings
 
     def ask(self, request: Request) -> Reply | EventStream:
         """``POST /chat``: JSON, or events when the caller accepts them."""
+        started = time.monotonic()
         deadline = Deadline.after(self._settings.request_deadline_seconds)
         caller = self._state.admission.admit(request.headers, request.remote, deadline)
         asked = question_of(request.decode(ChatBody), self._settings)
         door = ReadersDoor(self._state, caller, request.log, database=self._database.admits())
         stop = Stop()
-        steps = self._noted(self._answers.steps(asked, deadline, door, stop), request)
+        steps = self._noted(self._answers.steps(asked, deadline, door, stop), request, started)
         if wants_stream(request):
             return EventStream(Events(steps), cancel=stop.stop)
         # To the very end: what comes after the last step is for the next reader.
@@ -206,14 +211,24 @@ class Chat:
             steps["embedding"] = lambda most: guard.call(lambda own: embedder.embed_query("warm", own), most)
         return steps
 
-    def _noted(self, steps: Generator[Step, None, None], request: Request) -> Generator[Step, None, None]:
+    def _noted(
+        self, steps: Generator[Step, None, None], request: Request, started: float
+    ) -> Generator[Step, None, None]:
         """The steps; the last one is put into the log line and kept for readers whose stream breaks."""
+        first_words: float | None = None
         with closing(steps):
             for step in steps:
+                if first_words is None and isinstance(step, Text | Finished):
+                    first_words = time.monotonic() - started
                 if isinstance(step, Finished):
                     self._state.recent.add(step.answer.answer_id, msgspec.to_builtins(step.answer))
                     _log(step, request)
+                    self._measure(step.answer, first_words or 0.0)
                 yield step
+
+    def _measure(self, answer: Answer, seconds: float) -> None:
+        labels = {"kind": answer.kind, "search": answer.rung, "writing": answer.writer}
+        self._logger.measure(FIRST_TOKEN, round(seconds, 4), **labels)
 
 
 class Events:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from shared.telemetry.catalogue import FIRST_TOKEN
 from shared.telemetry.logs import Logger, RequestLog, RequestRecord, Trace
 
 
@@ -130,3 +131,15 @@ def test_what_handlers_add_is_kept_apart() -> None:
     log.add(n=2)
     assert copy == {"rung": "hybrid", "n": 1}
     assert log.fields() == {"rung": "hybrid", "n": 2}
+
+
+def test_a_figure_is_written_whatever_the_level() -> None:
+    """Production logs warnings only: the alert on the age of the backup would never hear of it."""
+    lines = Lines()
+    logger = Logger("health", level="ERROR", write=lines.append)
+    logger.measure(FIRST_TOKEN, 0.25, kind="answer", search="hybrid", writing="quotes")
+    [line] = lines.read()
+    assert (line["severity"], line["measure"], line["value"]) == ("INFO", "lectern_first_token_seconds", 0.25)
+    assert line["labels"] == {"kind": "answer", "search": "hybrid", "writing": "quotes"}
+    with pytest.raises(ValueError, match="writing"):
+        logger.measure(FIRST_TOKEN, 0.25, kind="answer", search="hybrid")
