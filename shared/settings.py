@@ -31,6 +31,7 @@ _CHAT = "Chat"
 _ACCESS = "Access"
 _CALLERS = "Internal callers"
 _GENERAL = "General"
+_RECOVERY = "Recovery points"
 _ALERTS = "Alerts"
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -266,6 +267,26 @@ class Settings:
     )
     caller_emails: tuple[str, ...] = setting(
         (), "Service accounts that may call ingestion, backups and the drill.", section=_CALLERS
+    )
+
+    database_direct_url: str = setting(
+        "",
+        "Postgres address for backups and restores, past the pooler; empty derives it from `DATABASE_URL`.",
+        section=_RECOVERY,
+        env="DATABASE_DIRECT_URL",
+        secret=True,
+        check=url("postgres", "postgresql"),
+    )
+    backup_key_file: str = setting(
+        "",
+        "File with the key that encrypts recovery points: 32 bytes in base64 on a line, readable by its "
+        "owner alone. Further lines are earlier keys, for reading.",
+        section=_RECOVERY,
+    )
+    backup_kms_key: str = setting(
+        "",
+        "Cloud KMS key that encrypts recovery points: `projects/…/locations/…/keyRings/…/cryptoKeys/…`.",
+        section=_RECOVERY,
     )
 
     alert_error_rate: float = setting(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from shared.ports.fulltext import FullText, PassageStore, PassageText
 from shared.ports.json import Json
+from shared.ports.keys import KeyWrapper
 from shared.ports.leases import Holding, Leases
 from shared.ports.ledger import Generation, Ledger, LedgerClock, PageRecord
 from shared.ports.memory import (
@@ -61,6 +62,7 @@ __all__ = [
     "Holding",
     "Json",
     "Kept",
+    "KeyWrapper",
     "Leases",
     "Ledger",
     "LedgerClock",

@@ -48,8 +48,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "settings",
         "wiring",
         "answering",
+        "recovery",
         "telemetry",
-    },  # the last two for values
+    },  # the last three for values
     "functions": {"wiring"},
 }
 OUTSIDE_DOMAIN = (

@@ -1,0 +1,138 @@
+"""Records and manifests in the bucket: small JSON files in which every changed byte is noticed.
+
+A file holds ``body``, the SHA-256 of the body's bytes and, when the point is encrypted, an HMAC of them under
+the data key. It has one spelling: what decodes but would be written otherwise is not accepted either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import TypeVar
+
+import msgspec
+
+from shared.errors import AccessDenied, Missing
+from shared.ports import ObjectStore
+from shared.recovery.crypto import PointCipher, WrappedKey, corrupt
+from shared.recovery.point import (
+    FORMAT,
+    PREFIX,
+    SERVICE,
+    Manifest,
+    PartName,
+    PartRecord,
+    manifest_name,
+    part_prefix,
+    record_name,
+)
+from shared.resilience.deadline import Deadline
+
+S = TypeVar("S", PartRecord, Manifest)
+
+
+class _File(msgspec.Struct):
+    body: msgspec.Raw
+    sha256: str
+    mac: str = ""
+    key: WrappedKey | None = None
+
+
+def encode(value: PartRecord | Manifest, cipher: PointCipher | None, deadline: Deadline) -> bytes:
+    """The file of ``value``."""
+    body = msgspec.json.encode(value, order="deterministic")
+    file = _File(msgspec.Raw(body), hashlib.sha256(body).hexdigest())
+    if cipher:
+        file.mac, file.key = cipher.mac(body, deadline)
+    return msgspec.json.encode(file)
+
+
+def decode(name: str, data: bytes, kind: type[S], cipher: PointCipher | None, deadline: Deadline) -> S:
+    """The value in the file ``name``. Without a cipher its seal is not checked, its SHA-256 is.
+
+    Raises :class:`~shared.errors.Corrupt`, and what :class:`~shared.ports.KeyWrapper` raises.
+    """
+    try:
+        file = msgspec.json.decode(data, type=_File)
+        value = msgspec.json.decode(file.body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise corrupt(name, f"it is not understood ({error})") from None
+    if msgspec.json.encode(file) != data or hashlib.sha256(file.body).hexdigest() != file.sha256:
+        raise corrupt(name, "it was changed (SHA-256)")
+    if cipher and file.key:
+        cipher.check_mac(name, bytes(file.body), file.mac, file.key, deadline)
+    elif cipher and value.encrypted:
+        raise corrupt(name, "its seal is missing")
+    return value
+
+
+def write_record(
+    store: ObjectStore, record: PartRecord, cipher: PointCipher | None, deadline: Deadline
+) -> None:
+    """Write a part's record. Raises PreconditionFailed when there is one at this ledger version."""
+    name = record_name(record.point, record.part, record.ledger_version)
+    store.put(name, encode(record, cipher, deadline), deadline, if_generation_match=0)
+
+
+def read_record(
+    store: ObjectStore,
+    point: str,
+    part: PartName,
+    ledger_version: int,
+    *,
+    cipher: PointCipher | None,
+    deadline: Deadline,
+) -> PartRecord:
+    """A part's record, sealed for this point."""
+    name = record_name(point, part, ledger_version)
+    data, _ = store.get(name, deadline)
+    record = decode(name, data, PartRecord, cipher, deadline)
+    if (record.point, record.part, record.ledger_version) != (point, part, ledger_version):
+        raise corrupt(name, "it is the record of another part")
+    return record
+
+
+def records(
+    store: ObjectStore, point: str, part: PartName, cipher: PointCipher | None, deadline: Deadline
+) -> list[PartRecord]:
+    """Every record of a part, by ledger version. More than one, when it had to be exported again."""
+    prefix = f"{part_prefix(point, part)}part-"
+    versions = [info.name.removeprefix(prefix).removesuffix(".json") for info in store.list(prefix, deadline)]
+    numbers = sorted(int(version) for version in versions if version.isdigit())
+    return [read_record(store, point, part, number, cipher=cipher, deadline=deadline) for number in numbers]
+
+
+def read_manifest(store: ObjectStore, point: str, cipher: PointCipher | None, deadline: Deadline) -> Manifest:
+    """The manifest of a point, whose seal is checked when there is a cipher.
+
+    Raises Missing when the point was never committed, Corrupt, AccessDenied, and the store's errors.
+    """
+    name = manifest_name(point)
+    try:
+        data, _ = store.get(name, deadline)
+    except Missing as error:
+        raise Missing(
+            SERVICE,
+            "read",
+            f"there is no recovery point {point}",
+            hint="`lectern backups` lists them; a point without a manifest was never finished.",
+        ) from error
+    manifest = decode(name, data, Manifest, cipher, deadline)
+    if manifest.id != point:
+        raise corrupt(name, f"it is the manifest of {manifest.id}")
+    if manifest.format > FORMAT:
+        raise AccessDenied(
+            SERVICE,
+            "read",
+            f"{name} has format {manifest.format}, this release reads up to {FORMAT}",
+            hint=f"Use the release that wrote it ({manifest.code_revision or 'a newer one'}).",
+        )
+    return manifest
+
+
+def committed_points(store: ObjectStore, deadline: Deadline) -> Iterator[str]:
+    """Ids of the points that have a manifest, oldest id first."""
+    for info in store.list(PREFIX, deadline):
+        _, point, *rest = info.name.split("/")
+        if rest == ["manifest.json"]:
+            yield point
