@@ -33,6 +33,7 @@ _CALLERS = "Internal callers"
 _GENERAL = "General"
 _RECOVERY = "Recovery points"
 _ALERTS = "Alerts"
+_KEEPING = "Keeping and rehearsing recovery points"
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -310,6 +311,82 @@ class Settings:
         key="alert_thresholds.latency_p95",
         check=between(0, 300),
     )
+
+    backup_keep_days: float = setting(
+        30.0,
+        "Days that every recovery point is kept. The newest one, the newest verified one and those on hold "
+        "always stay.",
+        section=_KEEPING,
+        check=between(0, 36_500),
+    )
+    backup_keep_last: int = setting(
+        3,
+        "Newest recovery points that are kept whatever their age.",
+        section=_KEEPING,
+        check=between(0, 10_000),
+    )
+    backup_keep_daily: int = setting(
+        0, "Days of which the newest recovery point is kept.", section=_KEEPING, check=between(0, 10_000)
+    )
+    backup_keep_weekly: int = setting(
+        0, "Weeks of which the newest recovery point is kept.", section=_KEEPING, check=between(0, 10_000)
+    )
+    backup_keep_monthly: int = setting(
+        0, "Months of which the newest recovery point is kept.", section=_KEEPING, check=between(0, 10_000)
+    )
+    backup_orphan_days: float = setting(
+        2.0,
+        "Days that parts without a manifest are kept: their backup may still be under way.",
+        section=_KEEPING,
+        check=between(0.05, 365),
+    )
+    backup_bucket: str = setting(
+        "",
+        "Bucket of recovery points: `gs://name` or `file:///folder`; empty for `STORAGE_BUCKET`.",
+        section=_KEEPING,
+        check=url("gs", "file"),
+    )
+    backup_copy_bucket: str = setting(
+        "",
+        "Second bucket, in another region, that each recovery point is copied to: `gs://name` or "
+        "`file:///folder`; empty for none.",
+        section=_KEEPING,
+        check=url("gs", "file"),
+    )
+    rpo_hours: float = setting(
+        24.0,
+        "Hours of data that may be lost: `/health` is degraded when the newest recovery point is older. 0: "
+        "not looked at.",
+        section=_KEEPING,
+        check=between(0, 8760),
+    )
+    rto_hours: float = setting(
+        4.0,
+        "Hours that a restore may take: `/health` is degraded when the last drill took longer. 0: not "
+        "looked at.",
+        section=_KEEPING,
+        check=between(0, 8760),
+    )
+    drill_max_age_days: float = setting(
+        8.0,
+        "Days after which `/health` is degraded for want of a drill that passed. 0: not looked at.",
+        section=_KEEPING,
+        check=between(0, 3650),
+    )
+    drill_database_url: str = setting(
+        "",
+        "Empty Postgres database that a full drill restores into; empty for the sealed room's own.",
+        section=_KEEPING,
+        secret=True,
+        check=url("postgres", "postgresql"),
+    )
+    drill_qdrant_url: str = setting(
+        "",
+        "Qdrant that a full drill restores into; empty for the sealed room's own.",
+        section=_KEEPING,
+        check=url("http", "https"),
+    )
+    drill_qdrant_api_key: str = setting("", "API key of that Qdrant.", section=_KEEPING, secret=True)
 
 
 def declarations() -> list[Declaration]:

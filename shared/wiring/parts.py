@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
-from urllib.parse import unquote, urlsplit
 
 from shared.errors import SettingsError
 from shared.ports import (
@@ -169,35 +168,32 @@ class Parts:
     @cached_property
     def object_store(self) -> ObjectStore:
         """The bucket over plain REST, or a folder: for what is small."""
-        address = urlsplit(self.settings.storage_bucket)
-        if address.scheme == "file":
-            return self._folder(address.path)
-        from shared.adapters.access_token import DefaultCredentialsToken, MetadataToken, TokenProvider
-        from shared.adapters.gcs_http import ENDPOINT, GcsHttpStore
+        from shared.wiring.buckets import small_store
 
-        endpoint = self.settings.storage_endpoint
-        token: TokenProvider | None = None
-        if not endpoint and self.settings.storage_credentials == "default":
-            token = DefaultCredentialsToken()
-        elif not endpoint:
-            token = MetadataToken(self._http)
-        return GcsHttpStore(address.netloc, endpoint=endpoint or ENDPOINT, token=token, client=self._http)
+        return small_store(self.settings.storage_bucket, self.settings, self._http)
 
     @cached_property
     def bulk_store(self) -> ObjectStore:
         """The same bucket through google-cloud-storage: for long streams and operations."""
-        address = urlsplit(self.settings.storage_bucket)
-        if address.scheme == "file":
-            return self._folder(address.path)
-        from shared.adapters.gcs import GcsStore
+        from shared.wiring.buckets import bulk_store
 
-        store = GcsStore(address.netloc, endpoint=self.settings.storage_endpoint or None)
-        return self._open(store, store.close)
+        store, close = bulk_store(self.settings.storage_bucket, self.settings)
+        return self._open(store, close)
 
-    def _folder(self, path: str) -> ObjectStore:
-        from shared.embedded.folder import FolderStore
+    @cached_property
+    def point_store(self) -> ObjectStore:
+        """The bucket of recovery points, for long streams."""
+        from shared.wiring.buckets import bulk_store, point_bucket
 
-        return FolderStore(Path(unquote(path)))
+        store, close = bulk_store(point_bucket(self.settings), self.settings)
+        return self._open(store, close)
+
+    @cached_property
+    def point_index(self) -> ObjectStore:
+        """The bucket of recovery points over plain REST: for the little that health reads of it."""
+        from shared.wiring.buckets import point_bucket, small_store
+
+        return small_store(point_bucket(self.settings), self.settings, self._http)
 
     @cached_property
     def _http(self) -> httpx.Client:
