@@ -8,6 +8,14 @@ retries by itself unless its docstring says so. All are safe to share among thre
 
 from __future__ import annotations
 
+from shared.ports.bulk import (
+    CollectionFacts,
+    PackedPage,
+    PackedPoint,
+    PackedSparse,
+    PackedVector,
+    VectorBulk,
+)
 from shared.ports.fulltext import FullText, PassageStore, PassageText
 from shared.ports.json import Json
 from shared.ports.keys import KeyWrapper
@@ -49,6 +57,7 @@ __all__ = [
     "ApiKey",
     "ApiKeys",
     "CacheEntry",
+    "CollectionFacts",
     "CollectionSpec",
     "Condition",
     "Deletion",
@@ -72,6 +81,10 @@ __all__ = [
     "ObjectStore",
     "ObjectWriter",
     "Opening",
+    "PackedPage",
+    "PackedPoint",
+    "PackedSparse",
+    "PackedVector",
     "PageRecord",
     "PassageStore",
     "PassageText",
@@ -85,5 +98,6 @@ __all__ = [
     "Turn",
     "Usage",
     "VectorAdmin",
+    "VectorBulk",
     "VectorSearch",
 ]

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from shared.ports import Point, SparseVector
+from shared.ports.bulk import PackedPoint, PackedSparse, PackedVector
 from shared.retrieval.chunks import STATISTICS_ID
 
 _BYTES = 16
@@ -22,26 +23,64 @@ def points_digest(points: Iterable[Point]) -> str:
     The reserved point counts without its facts: generations that were built apart from the same site
     with the same rules have the same digest.
     """
-    total = sum(int.from_bytes(_digest(point), "big") for point in points) % _MODULUS
-    return f"{total:032x}"
+    running = RunningDigest()
+    for point in points:
+        running.add(packed(point))
+    return running.text
 
 
-def _digest(point: Point) -> bytes:
-    payload = dict(point.payload)
+class RunningDigest:
+    """The digest of the points added so far; sums of parts add up to that of the whole."""
+
+    def __init__(self) -> None:
+        self._total = 0
+
+    def add(self, point: PackedPoint) -> None:
+        self._total += int.from_bytes(point_digest(point), "big")
+
+    def add_part(self, text: str) -> None:
+        """Count the points of a part, of which this is the digest. Raises ValueError for no digest."""
+        self._total += int(text, 16)
+
+    @property
+    def text(self) -> str:
+        """32 hex digits."""
+        return f"{self._total % _MODULUS:032x}"
+
+
+def point_digest(point: PackedPoint) -> bytes:
+    """16 bytes that stand for all that one point holds."""
+    payload = point.payload
     if point.id == STATISTICS_ID:
-        payload.pop("facts", None)
+        payload = {key: value for key, value in payload.items() if key != "facts"}
     state = blake2b(point.id.encode(), digest_size=_BYTES)
     state.update(msgspec.json.encode(payload, order="deterministic"))
     for name in sorted(point.vectors):
         state.update(name.encode())
-        state.update(_packed(point.vectors[name]))
+        state.update(_in_order(point.vectors[name]))
     return state.digest()
 
 
-def _packed(vector: Any) -> bytes:
-    """Terms in order of their ids, then numbers as float32: what engines keep."""
+def packed(point: Point) -> PackedPoint:
+    """The point with its vectors as bytes: numbers as float32, which is what engines keep."""
+    return PackedPoint(point.id, {name: _packed(each) for name, each in point.vectors.items()}, point.payload)
+
+
+def _packed(vector: Any) -> PackedVector:
     if not isinstance(vector, SparseVector):
         return struct.pack(f"<{len(vector)}f", *vector)
-    pairs = sorted(zip(vector.indices, vector.values, strict=True))
-    terms = struct.pack(f"<{len(pairs)}I", *(index for index, _ in pairs))
-    return terms + struct.pack(f"<{len(pairs)}f", *(value for _, value in pairs))
+    size = len(vector.indices)
+    return PackedSparse(struct.pack(f"<{size}I", *vector.indices), struct.pack(f"<{size}f", *vector.values))
+
+
+def _in_order(vector: PackedVector) -> bytes:
+    """A sparse vector by its term ids: engines give them back in orders of their own."""
+    if not isinstance(vector, PackedSparse):
+        return vector
+    size = len(vector.indices) // 4
+    terms = struct.unpack(f"<{size}I", vector.indices)
+    if all(map(int.__lt__, terms, terms[1:])):
+        return vector.indices + vector.values
+    order = sorted(range(size), key=terms.__getitem__)
+    weights = struct.unpack(f"<{size}f", vector.values)
+    return struct.pack(f"<{size}I{size}f", *(terms[n] for n in order), *(weights[n] for n in order))

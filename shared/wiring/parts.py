@@ -27,6 +27,7 @@ from shared.ports import (
     ObjectStore,
     PassageStore,
     VectorAdmin,
+    VectorBulk,
     VectorSearch,
 )
 from shared.resilience.deadline import Deadline
@@ -162,6 +163,17 @@ class Parts:
             own.qdrant_url, own.qdrant_api_key, replication_factor=own.qdrant_replication_factor
         )
         return self._open(admin, admin.close)
+
+    @cached_property
+    def vector_bulk(self) -> VectorBulk:
+        """Over plain REST: whole collections, for recovery."""
+        from shared.adapters.qdrant.bulk import QdrantBulk
+
+        own = self.settings
+        bulk = QdrantBulk(
+            own.qdrant_url, own.qdrant_api_key, replication_factor=own.qdrant_replication_factor
+        )
+        return self._open(bulk, bulk.close)
 
     # ------------------------------------------------------------ the bucket
 

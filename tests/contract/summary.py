@@ -40,6 +40,9 @@ SUITES = {
     "test_vector_admin.py": Suite(
         "VectorAdmin", ("where",), {key: f"QdrantAdmin {at}" for key, at in _ENGINES.items()}, _FAULTY
     ),
+    "test_vector_bulk.py": Suite(
+        "VectorBulk", ("where",), {key: f"QdrantBulk {at}" for key, at in _ENGINES.items()}, _FAULTY
+    ),
     "test_generator.py": Suite(
         "Generator",
         ("client", "generator"),

@@ -162,7 +162,7 @@ DATA = [
     ),
     Mutation(
         "QdrantSearch",
-        _QDRANT + "search.py",
+        _QDRANT + "rest.py",
         "                    if deadline.expired():\n",
         "                    if False:\n",
         "a dripping answer never ends",
@@ -171,7 +171,7 @@ DATA = [
     ),
     Mutation(
         "QdrantSearch",
-        _QDRANT + "search.py",
+        _QDRANT + "rest.py",
         "except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:",
         "except httpx.TimeoutException as error:",
         "a cut connection leaves as httpx's error",
@@ -180,7 +180,7 @@ DATA = [
     ),
     Mutation(
         "QdrantSearch",
-        _QDRANT + "search.py",
+        _QDRANT + "rest.py",
         "except (msgspec.DecodeError, UnicodeDecodeError) as error:",
         "except UnicodeDecodeError as error:",
         "nonsense leaves as the parser's error",

@@ -17,7 +17,7 @@ from qdrant_client.http.exceptions import ApiException, ResponseHandlingExceptio
 
 from shared.adapters.qdrant import convert, errors, validate
 from shared.adapters.qdrant.requests import filter_body
-from shared.adapters.qdrant.search import checked_url
+from shared.adapters.qdrant.rest import checked_url
 from shared.errors import Missing, PreconditionFailed
 from shared.ports import CollectionSpec, Condition, Point, PointPage
 from shared.resilience.deadline import Deadline

@@ -47,6 +47,8 @@ class CreateCollection(Closed):
     hnsw_config: Body | None = None
     wal_config: Body | None = None
     optimizers_config: Body | None = None
+    quantization_config: Body | None = None
+    strict_mode_config: Body | None = None
     metadata: Body | None = None
 
 
