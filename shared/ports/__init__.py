@@ -48,6 +48,7 @@ from shared.ports.vectors import (
     VectorAdmin,
     VectorSearch,
 )
+from shared.ports.web import Fetched, Fetcher
 
 __all__ = [
     "Allowance",
@@ -64,6 +65,8 @@ __all__ = [
     "Embedder",
     "Embeddings",
     "Feedback",
+    "Fetched",
+    "Fetcher",
     "FullText",
     "Generation",
     "Generator",
