@@ -20,7 +20,7 @@ from shared.ports.fulltext import FullText, PassageStore, PassageText
 from shared.ports.json import Json
 from shared.ports.keys import KeyWrapper
 from shared.ports.leases import Holding, Leases
-from shared.ports.ledger import Generation, Ledger, LedgerClock, PageRecord
+from shared.ports.ledger import ChunkLedger, ChunkRecord, Generation, Ledger, LedgerClock, PageRecord
 from shared.ports.memory import (
     Allowance,
     AnswerCache,
@@ -37,6 +37,17 @@ from shared.ports.memory import (
 )
 from shared.ports.models import Embedder, Embeddings, Generator, Piece, Pieces, Prompt, Turn, Usage
 from shared.ports.objects import ObjectInfo, ObjectReader, ObjectStore, ObjectWriter
+from shared.ports.runs import (
+    Differences,
+    PlanCounts,
+    Run,
+    RunPages,
+    Runs,
+    RunShare,
+    RunTexts,
+    StagedPage,
+    TextCosts,
+)
 from shared.ports.vectors import (
     CollectionSpec,
     Condition,
@@ -58,10 +69,13 @@ __all__ = [
     "ApiKey",
     "ApiKeys",
     "CacheEntry",
+    "ChunkLedger",
+    "ChunkRecord",
     "CollectionFacts",
     "CollectionSpec",
     "Condition",
     "Deletion",
+    "Differences",
     "Embedder",
     "Embeddings",
     "Feedback",
@@ -93,11 +107,19 @@ __all__ = [
     "PassageText",
     "Piece",
     "Pieces",
+    "PlanCounts",
     "Point",
     "PointPage",
     "Prompt",
+    "Run",
+    "RunPages",
+    "RunShare",
+    "RunTexts",
+    "Runs",
     "Search",
     "SparseVector",
+    "StagedPage",
+    "TextCosts",
     "Turn",
     "Usage",
     "VectorAdmin",

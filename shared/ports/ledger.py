@@ -27,12 +27,26 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class PageRecord:
-    """A page as the ledger knows it. ``content_hash`` is empty while its points are being written."""
+    """A page as the ledger knows it. ``content_hash`` is empty while its points are being written;
+    ``source_hash`` stands for what it was read from, and is empty where that is not known.
+    """
 
     url: str
     title: str
     content_hash: str
     chunks: int
+    source_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRecord:
+    """A passage as the ledger knows it: its point's id, its page, and the hash of the text that was embedded,
+    empty where it has no dense vector.
+    """
+
+    id: str
+    url: str
+    text_hash: str
 
 
 class Ledger(Protocol):
@@ -77,12 +91,33 @@ class Ledger(Protocol):
         """Pages of a generation by URL."""
         ...
 
-    def save_pages(self, generation_id: str, pages: Sequence[PageRecord], deadline: Deadline) -> None:
-        """Insert or replace the rows of these pages."""
+    def save_pages(
+        self,
+        generation_id: str,
+        pages: Sequence[PageRecord],
+        deadline: Deadline,
+        *,
+        chunks: Sequence[ChunkRecord] | None = None,
+    ) -> None:
+        """Insert or replace the rows of these pages; with ``chunks`` also those of their passages."""
         ...
 
     def remove_pages(self, generation_id: str, urls: Sequence[str], deadline: Deadline) -> None:
-        """Delete the rows of these pages."""
+        """Delete the rows of these pages and of their passages."""
+        ...
+
+
+class ChunkLedger(Protocol):
+    """What each generation should hold, passage by passage. Same errors as :class:`Ledger`."""
+
+    def chunks(
+        self, generation_id: str, deadline: Deadline, *, after: str = "", limit: int = 10_000
+    ) -> list[ChunkRecord]:
+        """At most ``limit`` passages with an id above ``after``, in the order of their ids."""
+        ...
+
+    def totals(self, generation_id: str, deadline: Deadline) -> tuple[int, int, str]:
+        """Pages, passages, and a digest that changes when the content of any page does."""
         ...
 
 

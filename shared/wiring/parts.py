@@ -17,6 +17,7 @@ from shared.ports import (
     AnswerCache,
     AnswerLog,
     ApiKeys,
+    ChunkLedger,
     Embedder,
     FullText,
     Generator,
@@ -26,6 +27,9 @@ from shared.ports import (
     Memory,
     ObjectStore,
     PassageStore,
+    RunPages,
+    Runs,
+    RunTexts,
     VectorAdmin,
     VectorBulk,
     VectorSearch,
@@ -97,6 +101,34 @@ class Parts:
         from shared.adapters.neon.lease import NeonLeases
 
         return NeonLeases(self._pool)
+
+    @cached_property
+    def chunk_ledger(self) -> ChunkLedger:
+        """The passages of the same ledger."""
+        from shared.adapters.neon.ledger import NeonLedger
+
+        return NeonLedger(self._pool)
+
+    @cached_property
+    def runs(self) -> Runs:
+        """The runs of ingestion."""
+        from shared.adapters.neon.runs import NeonRuns
+
+        return NeonRuns(self._pool)
+
+    @cached_property
+    def run_pages(self) -> RunPages:
+        """What the runs of ingestion have read."""
+        from shared.adapters.neon.run_pages import NeonRunPages
+
+        return NeonRunPages(self._pool)
+
+    @cached_property
+    def run_texts(self) -> RunTexts:
+        """Who embeds which text."""
+        from shared.adapters.neon.run_pages import NeonRunTexts
+
+        return NeonRunTexts(self._pool)
 
     @cached_property
     def answer_log(self) -> AnswerLog:

@@ -59,6 +59,9 @@ SUITES = {
     "neon/test_leases.py": Suite(
         "Leases", ("database",), {key: f"NeonLeases {at}" for key, at in _SERVERS.items()}
     ),
+    "neon/test_runs.py": Suite(
+        "Runs, RunPages, RunTexts", ("database",), {key: f"NeonRuns {at}" for key, at in _SERVERS.items()}
+    ),
     "neon/test_answers.py": Suite(
         "AnswerLog", ("database",), {key: f"NeonAnswerLog {at}" for key, at in _SERVERS.items()}
     ),

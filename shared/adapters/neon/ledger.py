@@ -13,7 +13,7 @@ from shared.adapters.neon.faults import SERVICE
 from shared.adapters.neon.lease import BEAT_SECONDS, Lease, NeonLeases
 from shared.adapters.neon.pool import Pool, Transaction
 from shared.errors import Missing
-from shared.ports import Generation, PageRecord
+from shared.ports import ChunkRecord, Generation, PageRecord
 from shared.ports.leases import Waiting
 from shared.resilience.deadline import Deadline
 
@@ -31,17 +31,40 @@ UPDATE generations SET status = 'live', pages = :pages, chunks = :chunks, finish
 WHERE id = :id RETURNING id
 """
 _SAVE_PAGES = """
-INSERT INTO pages (generation_id, url, title, content_hash, chunks)
-SELECT :id, * FROM unnest(
-    CAST(:urls AS text[]), CAST(:titles AS text[]), CAST(:hashes AS text[]), CAST(:chunks AS integer[])
-)
+INSERT INTO pages (generation_id, url, title, content_hash, chunks, source_hash, read_for)
+SELECT :id, *, hash FROM unnest(
+    CAST(:urls AS text[]), CAST(:titles AS text[]), CAST(:hashes AS text[]), CAST(:chunks AS integer[]),
+    CAST(:sources AS text[])
+) AS new(url, title, hash, chunks, source_hash)
 ON CONFLICT (generation_id, url) DO UPDATE SET
-    title = excluded.title, content_hash = excluded.content_hash, chunks = excluded.chunks
+    title = excluded.title, content_hash = excluded.content_hash, chunks = excluded.chunks,
+    source_hash = excluded.source_hash, read_for = excluded.read_for
+"""
+_PAGES = """
+SELECT url, title, content_hash, chunks, CASE WHEN read_for = content_hash THEN source_hash ELSE '' END
+FROM pages WHERE generation_id = :id ORDER BY url
+"""
+_DROP_CHUNKS = """
+DELETE FROM chunks
+WHERE generation_id = :id AND url = ANY(CAST(:urls AS text[])) AND id <> ALL(CAST(:ids AS text[]))
+"""
+_SAVE_CHUNKS = """
+INSERT INTO chunks (generation_id, id, url, text_hash)
+SELECT :id, * FROM unnest(CAST(:ids AS text[]), CAST(:urls AS text[]), CAST(:texts AS text[]))
+ON CONFLICT (generation_id, id) DO UPDATE SET url = excluded.url, text_hash = excluded.text_hash
+"""
+_CHUNKS = """
+SELECT id, url, text_hash FROM chunks WHERE generation_id = :id AND id > :after ORDER BY id LIMIT :limit
+"""
+_TOTALS = """
+SELECT count(*), coalesce(sum(chunks), 0), md5(coalesce(string_agg(content_hash, '' ORDER BY url), ''))
+FROM pages WHERE generation_id = :id
 """
 
 
 class NeonLedger:
-    """See :class:`shared.ports.Ledger` and :class:`shared.ports.LedgerClock`.
+    """See :class:`shared.ports.Ledger`, :class:`~shared.ports.ChunkLedger` and
+    :class:`~shared.ports.LedgerClock`.
 
     While this object holds the lease, each write first makes sure that it still does, so a run that
     was cut off for longer than the lease lasts cannot write over the run that took its place.
@@ -108,20 +131,37 @@ class NeonLedger:
             transaction.query("DELETE FROM generations WHERE id = :id", id=generation_id)
 
     def pages(self, generation_id: str, deadline: Deadline) -> dict[str, PageRecord]:
-        rows = self._pool.statement(
-            "SELECT url, title, content_hash, chunks FROM pages WHERE generation_id = :id ORDER BY url",
-            {"id": generation_id},
-            deadline,
-            "read the pages",
-        )
+        rows = self._pool.statement(_PAGES, {"id": generation_id}, deadline, "read the pages")
         return {row[0]: PageRecord(*row) for row in rows}
 
-    def save_pages(self, generation_id: str, pages: Sequence[PageRecord], deadline: Deadline) -> None:
+    def save_pages(
+        self,
+        generation_id: str,
+        pages: Sequence[PageRecord],
+        deadline: Deadline,
+        *,
+        chunks: Sequence[ChunkRecord] | None = None,
+    ) -> None:
         latest = list({page.url: page for page in pages}.values())
         if not latest:
             return
         with self._write(deadline, f"save pages of generation {generation_id}") as transaction:
             transaction.query(_SAVE_PAGES, id=generation_id, **_columns(latest))
+            if chunks is not None:
+                _save_chunks(transaction, generation_id, latest, chunks)
+
+    def chunks(
+        self, generation_id: str, deadline: Deadline, *, after: str = "", limit: int = 10_000
+    ) -> list[ChunkRecord]:
+        wanted = {"id": generation_id, "after": after, "limit": limit}
+        return [
+            ChunkRecord(*row) for row in self._pool.statement(_CHUNKS, wanted, deadline, "read the passages")
+        ]
+
+    def totals(self, generation_id: str, deadline: Deadline) -> tuple[int, int, str]:
+        rows = self._pool.statement(_TOTALS, {"id": generation_id}, deadline, "count the pages")
+        pages, chunks, digest = rows[0]
+        return int(pages), int(chunks), str(digest)
 
     def remove_pages(self, generation_id: str, urls: Sequence[str], deadline: Deadline) -> None:
         with self._write(deadline, f"remove pages of generation {generation_id}") as transaction:
@@ -141,10 +181,22 @@ class NeonLedger:
             transaction.query(_NEXT_VERSION)
 
 
+def _save_chunks(
+    transaction: Transaction, generation_id: str, pages: Sequence[PageRecord], chunks: Sequence[ChunkRecord]
+) -> None:
+    ids = [chunk.id for chunk in chunks]
+    transaction.query(_DROP_CHUNKS, id=generation_id, urls=[page.url for page in pages], ids=ids)
+    texts = [chunk.text_hash for chunk in chunks]
+    transaction.query(
+        _SAVE_CHUNKS, id=generation_id, ids=ids, urls=[chunk.url for chunk in chunks], texts=texts
+    )
+
+
 def _columns(pages: Sequence[PageRecord]) -> dict[str, list[Any]]:
     return {
         "urls": [page.url for page in pages],
         "titles": [page.title for page in pages],
         "hashes": [page.content_hash for page in pages],
         "chunks": [page.chunks for page in pages],
+        "sources": [page.source_hash for page in pages],
     }

@@ -8,11 +8,9 @@ CREATE TABLE ledger_version (
 );
 INSERT INTO ledger_version (version) VALUES (0);
 
--- Where a page was read from and what was read, so that a page whose file (or answer) is the same need not
--- be parsed. Both count only while read_for is the row's content_hash: code from before these columns
--- changes that alone.
+-- What a page was read from, so that one whose file (or answer) is the same need not be parsed. It counts only
+-- while read_for is the row's content_hash: code from before these columns changes that alone.
 ALTER TABLE pages
-    ADD COLUMN source text NOT NULL DEFAULT '',
     ADD COLUMN source_hash text NOT NULL DEFAULT '',
     ADD COLUMN read_for text NOT NULL DEFAULT '';
 
@@ -30,7 +28,7 @@ CREATE INDEX chunks_by_page ON chunks (generation_id, url);
 CREATE INDEX chunks_by_text ON chunks (generation_id, text_hash) WHERE text_hash <> '';
 
 -- One ingestion. generation_id is the one that it changes or builds, empty until that is decided; phase is
--- what it is doing. Counts of the plan are NULL until there is one.
+-- what it is doing. plan is NULL until everything was read.
 CREATE TABLE runs (
     id text PRIMARY KEY,
     seq bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
@@ -44,10 +42,7 @@ CREATE TABLE runs (
     tasks integer NOT NULL CHECK (tasks > 0),
     allow_removal boolean NOT NULL,
     generation_id text NOT NULL DEFAULT '',
-    added integer,
-    changed integer,
-    removed integer,
-    unchanged integer,
+    plan jsonb,
     to_write integer NOT NULL DEFAULT 0,
     written integer NOT NULL DEFAULT 0,
     report jsonb,
@@ -76,7 +71,7 @@ CREATE TABLE run_tasks (
 CREATE TABLE run_pages (
     run_id text NOT NULL REFERENCES runs ON DELETE CASCADE,
     url text NOT NULL,
-    source text NOT NULL,
+    place text NOT NULL,
     source_hash text NOT NULL,
     content_hash text NOT NULL,
     chunks integer NOT NULL,
@@ -90,6 +85,7 @@ CREATE INDEX run_pages_by_part ON run_pages (run_id, task, part);
 CREATE TABLE run_texts (
     run_id text NOT NULL REFERENCES runs ON DELETE CASCADE,
     text_hash text NOT NULL,
+    characters integer NOT NULL,
     task integer NOT NULL,
     part integer,
     PRIMARY KEY (run_id, text_hash)
