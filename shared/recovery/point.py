@@ -2,9 +2,9 @@
 
 ::
 
-    points/<id>/<part>/<attempt>/…                 the objects of one attempt at a part
-    points/<id>/<part>/part-<ledger version>.json  the record of a part that is whole
-    points/<id>/manifest.json                      written last: without it there is no recovery point
+    points/<id>/<part>/<attempt>/…          the objects of one attempt at a part
+    points/<id>/<part>/<attempt>/part.json  its record, written when the part is whole
+    points/<id>/manifest.json               written last: without it there is no recovery point
 
 ``id`` is the scheduled time in UTC. No name is written twice, so a bucket may forbid replacing. Records and
 manifest are sealed: see :mod:`shared.recovery.sealed`.
@@ -56,6 +56,7 @@ class PartRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     part: PartName
     point: str
+    attempt: str
     ledger_version: int
     snapshot_at: datetime
     finished_at: datetime
@@ -165,9 +166,9 @@ def part_prefix(point: str, part: PartName) -> str:
     return f"{PREFIX}{point}/{part}/"
 
 
-def record_name(point: str, part: PartName, ledger_version: int) -> str:
-    """The record of a part that was cut at ``ledger_version``."""
-    return f"{part_prefix(point, part)}part-{ledger_version}.json"
+def record_name(point: str, part: PartName, attempt: str) -> str:
+    """The record of an attempt."""
+    return object_name(point, part, attempt, "part.json")
 
 
 def object_name(point: str, part: PartName, attempt: str, name: str) -> str:

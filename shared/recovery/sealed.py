@@ -69,8 +69,8 @@ def decode(name: str, data: bytes, kind: type[S], cipher: PointCipher | None, de
 def write_record(
     store: ObjectStore, record: PartRecord, cipher: PointCipher | None, deadline: Deadline
 ) -> None:
-    """Write a part's record. Raises PreconditionFailed when there is one at this ledger version."""
-    name = record_name(record.point, record.part, record.ledger_version)
+    """Write a part's record. Raises PreconditionFailed when its attempt has one."""
+    name = record_name(record.point, record.part, record.attempt)
     store.put(name, encode(record, cipher, deadline), deadline, if_generation_match=0)
 
 
@@ -78,16 +78,16 @@ def read_record(
     store: ObjectStore,
     point: str,
     part: PartName,
-    ledger_version: int,
+    attempt: str,
     *,
     cipher: PointCipher | None,
     deadline: Deadline,
 ) -> PartRecord:
-    """A part's record, sealed for this point."""
-    name = record_name(point, part, ledger_version)
+    """The record of an attempt. Raises Missing, Corrupt, and what the store and the key raise."""
+    name = record_name(point, part, attempt)
     data, _ = store.get(name, deadline)
     record = decode(name, data, PartRecord, cipher, deadline)
-    if (record.point, record.part, record.ledger_version) != (point, part, ledger_version):
+    if (record.point, record.part, record.attempt) != (point, part, attempt):
         raise corrupt(name, "it is the record of another part")
     return record
 
@@ -95,11 +95,14 @@ def read_record(
 def records(
     store: ObjectStore, point: str, part: PartName, cipher: PointCipher | None, deadline: Deadline
 ) -> list[PartRecord]:
-    """Every record of a part, by ledger version. More than one, when it had to be exported again."""
-    prefix = f"{part_prefix(point, part)}part-"
-    versions = [info.name.removeprefix(prefix).removesuffix(".json") for info in store.list(prefix, deadline)]
-    numbers = sorted(int(version) for version in versions if version.isdigit())
-    return [read_record(store, point, part, number, cipher=cipher, deadline=deadline) for number in numbers]
+    """Every record of a part, oldest ledger version first. More than one, when it was exported again."""
+    prefix = part_prefix(point, part)
+    names = [info.name.removeprefix(prefix).split("/") for info in store.list(prefix, deadline)]
+    attempts = [attempt for attempt, *rest in names if rest == ["part.json"]]
+    found = [
+        read_record(store, point, part, attempt, cipher=cipher, deadline=deadline) for attempt in attempts
+    ]
+    return sorted(found, key=lambda record: (record.ledger_version, record.snapshot_at))
 
 
 def read_manifest(store: ObjectStore, point: str, cipher: PointCipher | None, deadline: Deadline) -> Manifest:

@@ -292,6 +292,7 @@ def record_of(entry: ObjectEntry | None = None, version: int = 7) -> PartRecord:
     return PartRecord(
         part="neon",
         point=POINT,
+        attempt=f"a{version}",
         ledger_version=version,
         snapshot_at=NOON,
         finished_at=NOON,
@@ -350,8 +351,8 @@ def test_records_are_written_once_and_read_back(store: FolderStore, cipher: Poin
         sealed.write_record(store, record_of(version=9), cipher, soon())
     found = sealed.records(store, POINT, "neon", cipher, soon())
     assert [record.ledger_version for record in found] == [9, 10]
-    data, _ = store.get(record_name(POINT, "neon", 9), soon())
-    store.put(record_name(POINT, "neon", 11), data, soon())
+    data, _ = store.get(record_name(POINT, "neon", "a9"), soon())
+    store.put(record_name(POINT, "neon", "a11"), data, soon())
     with pytest.raises(Corrupt, match="record of another part"):
         sealed.records(store, POINT, "neon", cipher, soon())
 
@@ -360,7 +361,7 @@ def test_a_manifest_in_the_wrong_place_is_found(store: FolderStore) -> None:
     """An old manifest copied over a new one would restore the old state under the new name."""
     data = sealed.encode(manifest_of(record_of()), None, soon())
     store.put(manifest_name(OTHER), data, soon())
-    store.put(f"points/{POINT}/neon/part-7.json", data, soon())
+    store.put(record_name(POINT, "neon", "a7"), data, soon())
     assert list(sealed.committed_points(store, soon())) == [OTHER]
     with pytest.raises(Corrupt, match=f"manifest of {POINT}"):
         sealed.read_manifest(store, OTHER, None, soon())
