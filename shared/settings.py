@@ -25,6 +25,7 @@ SECRETS = "secrets."
 """Section that says which version of which secret a release puts into a variable; checked, not read."""
 
 _SITE = "Site"
+_INGESTION = "Ingestion"
 _SERVICES = "Services"
 _MODELS = "Language models"
 _CHAT = "Chat"
@@ -113,6 +114,51 @@ class Settings:
         "/docs",
         "Address of the site's pages: `https://docs.example.com`, or a path such as `/docs`.",
         section=_SITE,
+    )
+
+    golden_questions: str = setting(
+        "",
+        "Golden questions about the site: a folder, or `gs://bucket/prefix`, with `queries.jsonl` and "
+        "`qrels.tsv`. A new generation must answer them as well as the live one. Empty: nobody asks.",
+        section=_INGESTION,
+    )
+    golden_margin: float = setting(
+        0.05,
+        "How far the scores of a new generation may lie below those of the live one.",
+        section=_INGESTION,
+        check=between(0, 1),
+    )
+    removal_limit: float = setting(
+        0.2,
+        "Share of the pages that one ingestion may remove without being allowed to.",
+        section=_INGESTION,
+        check=between(0, 1),
+    )
+    previous_generations: int = setting(
+        1,
+        "Generations before the live one that are kept for going back.",
+        section=_INGESTION,
+        check=between(0, 10),
+    )
+    ingest_wait_seconds: float = setting(
+        900.0,
+        "How long an ingestion waits for a backup, or another ingestion, to end.",
+        section=_INGESTION,
+        check=between(0, 86_400),
+    )
+    task_index: int = setting(
+        0,
+        "Which task of a Cloud Run job this process is; Cloud Run sets it.",
+        section=_INGESTION,
+        env="CLOUD_RUN_TASK_INDEX",
+        check=between(0, 9_999),
+    )
+    task_count: int = setting(
+        1,
+        "How many tasks the job has; Cloud Run sets it.",
+        section=_INGESTION,
+        env="CLOUD_RUN_TASK_COUNT",
+        check=between(1, 10_000),
     )
 
     storage_credentials: str = setting(
