@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
-import requests
-from google.api_core import exceptions as api
 from google.auth.credentials import AnonymousCredentials
-from google.auth.exceptions import GoogleAuthError, TransportError
 from google.cloud.scheduler_v1 import CloudSchedulerClient, Job
 from google.cloud.scheduler_v1.services.cloud_scheduler.transports import CloudSchedulerRestTransport
-from google.protobuf.json_format import ParseError
 
-from shared.errors import (
-    AccessDenied,
-    DependencyError,
-    Garbled,
-    Missing,
-    Overloaded,
-    Rejected,
-    Throttled,
-    TimedOut,
-    Unreachable,
-)
+from shared.adapters.google_errors import google_errors
+from shared.errors import AccessDenied, DependencyError, Missing, Rejected, Throttled, Unreachable
 from shared.ports.schedules import Schedule, ScheduleState
 from shared.resilience.deadline import Deadline
 
@@ -35,21 +21,12 @@ OURS = "lectern-"
 
 _MOST_SECONDS = 30.0
 _PAGE = 100
-_SERVER_ERROR = 500
 _STATES: dict[int, ScheduleState] = {Job.State.ENABLED: "enabled", Job.State.PAUSED: "paused"}
 _HINTS: dict[type[DependencyError], str] = {
     AccessDenied: "Give the account roles/cloudscheduler.admin, or pause the schedules by hand.",
     Missing: "Check project and region, and whether the Cloud Scheduler API is on.",
     Throttled: "Try again in a minute.",
     Unreachable: "Check the network.",
-}
-_OF_STATUS: dict[int, type[DependencyError]] = {
-    401: AccessDenied,
-    403: AccessDenied,
-    404: Missing,
-    408: TimedOut,
-    429: Throttled,
-    504: TimedOut,
 }
 
 
@@ -118,30 +95,5 @@ def _left(verb: str, deadline: Deadline) -> float:
     return deadline.timeout(_MOST_SECONDS, attempted=f"{SERVICE}: {verb}")
 
 
-@contextmanager
-def _errors(operation: str, what: str) -> Iterator[None]:
-    """The client's exceptions leave as ours."""
-    try:
-        yield
-    except api.GoogleAPICallError as error:
-        raise _of_answer(operation, what, error) from error
-    except TransportError as error:
-        raise _error(Unreachable, operation, what, error) from error
-    except GoogleAuthError as error:
-        raise _error(AccessDenied, operation, what, error) from error
-    except (ParseError, ValueError, TypeError, KeyError) as error:
-        raise _error(Garbled, operation, what, error) from error
-    except requests.Timeout as error:
-        raise _error(TimedOut, operation, what, error) from error
-    except requests.RequestException as error:
-        raise _error(Unreachable, operation, what, error) from error
-
-
-def _of_answer(operation: str, what: str, error: api.GoogleAPICallError) -> DependencyError:
-    status = int(error.code or 0)
-    kind = _OF_STATUS.get(status, Overloaded if status >= _SERVER_ERROR else Rejected)
-    return _error(kind, operation, what, error)
-
-
-def _error(kind: type[DependencyError], operation: str, what: str, error: Exception) -> DependencyError:
-    return kind(SERVICE, operation, f"{what}: {error}", hint=_HINTS.get(kind, "Try again."))
+def _errors(operation: str, what: str) -> AbstractContextManager[None]:
+    return google_errors(SERVICE, operation, what, _HINTS)

@@ -49,3 +49,7 @@ def main() -> None:
     Settings come from config/<environment>.yaml and the environment; see `lectern config`.
     Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the documentation does not say.
     """
+
+
+if __name__ == "__main__":  # what a job's container runs
+    main(prog_name="lectern")

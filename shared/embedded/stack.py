@@ -141,7 +141,7 @@ def reset(home: Path) -> bool:
 
 
 OWN_NAMES = frozenset(
-    {"lock", "stack.json", "stack.json.new", "postgres", "qdrant", "bucket", "functions.log"}
+    {"lock", "stack.json", "stack.json.new", "postgres", "qdrant", "bucket", "functions.log", "jobs"}
 )
 """What a home may hold: :func:`reset` deletes nothing else."""
 

@@ -17,6 +17,7 @@ from shared.ports.bulk import (
     VectorBulk,
 )
 from shared.ports.fulltext import FullText, PassageStore, PassageText
+from shared.ports.jobs import Execution, Jobs
 from shared.ports.json import Json
 from shared.ports.keys import KeyWrapper
 from shared.ports.leases import Holding, Leases
@@ -78,6 +79,7 @@ __all__ = [
     "Differences",
     "Embedder",
     "Embeddings",
+    "Execution",
     "Feedback",
     "Fetched",
     "Fetcher",
@@ -86,6 +88,7 @@ __all__ = [
     "Generator",
     "Hit",
     "Holding",
+    "Jobs",
     "Json",
     "Kept",
     "KeyWrapper",
