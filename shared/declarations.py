@@ -71,8 +71,8 @@ def origins(values: tuple[str, ...]) -> str:
     return "" if good else "origins such as https://docs.example.com, separated by commas, without a path"
 
 
-def read_file(path: Path, problems: list[str], *, without: Sequence[str] = ()) -> dict[str, Any]:
-    """Names (dotted) and values of a YAML file but for some sections; mistakes go to ``problems``."""
+def read_file(path: Path, problems: list[str]) -> dict[str, Any]:
+    """Names (dotted) and values of a YAML file; mistakes go to ``problems``."""
     import yaml
 
     try:
@@ -84,7 +84,7 @@ def read_file(path: Path, problems: list[str], *, without: Sequence[str] = ()) -
     if not isinstance(content, dict):
         problems.append(f"{path} must hold names and values, not a {type(content).__name__}")
         return {}
-    return _flatten({k: v for k, v in content.items() if k not in without})
+    return _flatten(content)
 
 
 def _flatten(content: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:

@@ -20,7 +20,7 @@ from shared.errors import SettingsError
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG_FOLDER = ROOT / "config"
 PLATFORM_SECTIONS = ("platform",)
-"""Sections of the config files that Terraform and releases read and the code does not."""
+"""Sections of the config files that Terraform and releases read; the code takes single settings from them."""
 SECRETS = "secrets."
 """Section that says which version of which secret a release puts into a variable; checked, not read."""
 
@@ -161,6 +161,19 @@ class Settings:
         check=between(1, 10_000),
     )
 
+    project: str = setting(
+        "",
+        "Google Cloud project whose Cloud Run jobs do long work; empty: child processes of this machine do.",
+        section=_SERVICES,
+        key="platform.project",
+    )
+    region: str = setting("europe-west1", "Region of these jobs.", section=_SERVICES, key="platform.region")
+    cloud_run_endpoint: str = setting(
+        "",
+        "Address of a Cloud Run stand-in; empty for the real one.",
+        section=_SERVICES,
+        check=url("http", "https"),
+    )
     storage_credentials: str = setting(
         "metadata",
         "Who vouches for calls to Cloud Storage: the instance's own service account (`metadata`), or the "
@@ -463,9 +476,7 @@ def load(
     environ = os.environ if environ is None else environ
     problems: list[str] = []
     name = environ.get("LECTERN_ENV", "") or "development"
-    from_file = (
-        read_file(folder / f"{name}.yaml", problems, without=PLATFORM_SECTIONS) if name.isidentifier() else {}
-    )
+    from_file = _ours(read_file(folder / f"{name}.yaml", problems)) if name.isidentifier() else {}
     values: dict[str, Any] = {}
     for item in declarations():
         if item.name in overrides:
@@ -480,6 +491,30 @@ def load(
     if problems:
         raise SettingsError(problems)
     return Settings(**values)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The environment with which a child process reads these settings, also those that the command line
+    gave. A setting that is empty is left to the file.
+    """
+    values = {item.env: _text(getattr(settings, item.name)) for item in declarations()}
+    values["LECTERN_HOME"] = str(Path(settings.home).absolute())
+    others = {key: value for key, value in os.environ.items() if key not in values}
+    return others | {key: value for key, value in values.items() if value}
+
+
+def _text(value: Any) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _ours(from_file: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file says to the code: of the platform's sections, what is a setting."""
+    known = {item.key for item in declarations()}
+    return {
+        key: value
+        for key, value in from_file.items()
+        if key in known or key.partition(".")[0] not in PLATFORM_SECTIONS
+    }
 
 
 def _unknown(environ: Mapping[str, str], from_file: Mapping[str, Any], name: str) -> list[str]:

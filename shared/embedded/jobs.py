@@ -13,6 +13,7 @@ import select
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ _MOST_TASKS = 64
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _WATCHED: list[subprocess.Popen[bytes]] = []
 """The supervisors of this process, for as long as it lives: the end of their input would stop them."""
+_WATCHING = threading.Lock()
 
 
 class LocalJobs:
@@ -109,7 +111,8 @@ class LocalJobs:
                 cwd=Path(__file__).resolve().parents[2],  # where its module is found
                 start_new_session=True,  # Ctrl-C in our terminal is for us
             )
-        _WATCHED.append(supervisor)
+        with _WATCHING:
+            _WATCHED.append(supervisor)
         assert supervisor.stdin is not None
         assert supervisor.stdout is not None
         supervisor.stdin.write(json.dumps(self._environment).encode() + b"\n")
@@ -135,10 +138,11 @@ class LocalJobs:
 
 def _let_go() -> None:
     """Leave the supervisors that have ended."""
-    for ended in [one for one in _WATCHED if one.poll() is not None]:
-        _WATCHED.remove(ended)
-        if ended.stdin:
-            ended.stdin.close()
+    with _WATCHING:
+        for ended in [one for one in _WATCHED if one.poll() is not None]:
+            _WATCHED.remove(ended)
+            if ended.stdin:
+                ended.stdin.close()
 
 
 def _is_watched(folder: Path) -> bool:

@@ -21,6 +21,7 @@ from shared.ports import (
     Embedder,
     FullText,
     Generator,
+    Jobs,
     Leases,
     Ledger,
     LedgerClock,
@@ -171,6 +172,13 @@ class Parts:
         migrate(self._pool, deadline)
         if ours_alone:
             end_leases(self._pool, deadline)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """Who does what takes longer than a request."""
+        from shared.wiring.jobs import jobs
+
+        return self._open(*jobs(self.settings))
 
     # ------------------------------------------------------------ Qdrant
 

@@ -109,3 +109,20 @@ def test_a_secret_is_written_as_a_reference(tmp_path: Path, text: str, expected:
     lines = "".join(problems_of({}, folder=tmp_path))
     assert expected in lines
     assert "hunter2" not in lines
+
+
+def test_a_child_process_reads_the_same_settings() -> None:
+    """A job of `lectern run --docs` would ingest another site, into another database."""
+    given = {"GEMINI_API_KEY": "k", "LECTERN_ALLOWED_ORIGINS": "https://a.example,https://b.example"}
+    own = settings.load(given, home="/tmp/x", debug=False, removal_limit=0.5, site_folder="/docs a")
+    assert settings.load(settings.environment(own)) == own
+    assert settings.environment(settings.load({}, home="here"))["LECTERN_HOME"] == str(
+        Path("here").absolute()
+    )
+
+
+def test_where_jobs_run_is_said_once_in_the_platform_section() -> None:
+    """A function would start jobs in another project than the one that Terraform made them in."""
+    own = settings.load({"LECTERN_ENV": "production"})
+    assert (own.project, own.region) == ("lectern-production", "europe-west1")
+    assert settings.load({}).project == ""
