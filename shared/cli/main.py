@@ -12,6 +12,8 @@ COMMANDS = {
     "ingest": "Bring the index to what a folder of documentation says now.",
     "eval": "Score retrieval on a folder of golden questions.",
     "status": "Show what is indexed and whether every part answers.",
+    "backups": "List the recovery points, and decide which ones stay.",
+    "verify": "Read a recovery point to its end: is it whole?",
     "keys": "Manage the API keys of access mode `key`.",
     "spool": "Replay what Postgres could not take.",
     "config": "Show the settings in force.",

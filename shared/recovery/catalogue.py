@@ -1,0 +1,157 @@
+"""What the bucket holds of recovery points, read from one listing and the manifests.
+
+Beside its parts a point has marks: small objects, written once, so that a bucket may forbid replacing::
+
+    points/<id>/holds/<time>-on.json        kept whatever the policy says; ``-off`` releases it
+    points/<id>/verified/<time>-passed.json read back whole, or ``-failed``
+    points/<id>/drills/<time>-passed.json   restored in a sealed room, or ``-failed``
+
+The newest mark of a kind counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import msgspec
+
+from shared.errors import Corrupt, Missing
+from shared.ports import ObjectInfo, ObjectStore
+from shared.recovery.point import PREFIX, SERVICE, Manifest, manifest_name
+from shared.recovery.retention import Orphan, PointFacts
+from shared.recovery.sealed import read_manifest
+from shared.resilience.deadline import Deadline
+
+MarkKind = Literal["holds", "verified", "drills"]
+_STAMP = "%Y%m%dT%H%M%S.%fZ"
+_DEPTH = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One mark of a point: its object, its time as in its name, and its word, such as ``passed``."""
+
+    name: str
+    stamp: str
+    word: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPoint:
+    """A committed point. ``problem`` says why its manifest cannot be read (None: it can); ``bytes`` and
+    ``objects`` count everything that lies under it. ``hold`` is the reason of a hold, None without one.
+    """
+
+    id: str
+    at: float
+    manifest: Manifest | None
+    problem: str
+    bytes: int
+    objects: int
+    verified: bool
+    hold: str | None
+    last_drill: Mark | None
+
+    def facts(self) -> PointFacts:
+        """What retention needs."""
+        return PointFacts(self.id, self.at, self.verified, self.hold)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Points, newest first, and what lies in the bucket without a manifest."""
+
+    points: tuple[KnownPoint, ...]
+    orphans: tuple[Orphan, ...]
+
+    def newest(self) -> KnownPoint | None:
+        """The newest point that can be read."""
+        return next((one for one in self.points if one.manifest), None)
+
+    def find(self, point: str) -> KnownPoint:
+        """A point by its id. Raises :class:`~shared.errors.Missing`."""
+        found = next((one for one in self.points if one.id == point), None)
+        if found is None:
+            detail = f"there is no recovery point {point}"
+            raise Missing(SERVICE, "find", detail, hint="`lectern backups` lists them.")
+        return found
+
+
+def read_catalogue(store: ObjectStore, deadline: Deadline) -> Catalogue:
+    """Everything under ``points/``. Errors: those of the store; a manifest that cannot be read is a
+    :attr:`KnownPoint.problem`.
+    """
+    by_point: dict[str, list[ObjectInfo]] = {}
+    for info in store.list(PREFIX, deadline):
+        point, _, rest = info.name.removeprefix(PREFIX).partition("/")
+        if rest:
+            by_point.setdefault(point, []).append(info)
+    points = [
+        _known(store, point, infos, deadline)
+        for point, infos in by_point.items()
+        if any(info.name == manifest_name(point) for info in infos)
+    ]
+    whole = {one.id for one in points}
+    orphans = [
+        Orphan(point, max(info.updated for info in infos), _hold(store, infos, deadline))
+        for point, infos in by_point.items()
+        if point not in whole
+    ]
+    return Catalogue(tuple(sorted(points, key=lambda one: (one.at, one.id), reverse=True)), tuple(orphans))
+
+
+def _known(store: ObjectStore, point: str, infos: Sequence[ObjectInfo], deadline: Deadline) -> KnownPoint:
+    manifest, problem = None, ""
+    at = next(info.updated for info in infos if info.name == manifest_name(point))
+    try:
+        manifest = read_manifest(store, point, None, deadline)
+        at = manifest.committed_at.timestamp()
+    except Corrupt as error:
+        problem = error.detail
+    checks = [mark for kind in ("verified", "drills") if (mark := newest_mark(infos, kind))]
+    return KnownPoint(
+        id=point,
+        at=at,
+        manifest=manifest,
+        problem=problem,
+        bytes=sum(info.size for info in infos),
+        objects=len(infos),
+        verified=bool(checks) and max(checks, key=lambda mark: mark.stamp).word == "passed",
+        hold=_hold(store, infos, deadline),
+        last_drill=newest_mark(infos, "drills"),
+    )
+
+
+def newest_mark(infos: Sequence[ObjectInfo], kind: str) -> Mark | None:
+    """The newest mark of a kind among the objects of one point."""
+    marks = []
+    for info in infos:
+        parts = info.name.removeprefix(PREFIX).split("/")[1:]
+        if len(parts) == _DEPTH and parts[0] == kind:
+            stamp, _, word = parts[1].removesuffix(".json").rpartition("-")
+            marks.append(Mark(info.name, stamp, word))
+    return max(marks, key=lambda mark: (mark.stamp, mark.word), default=None)
+
+
+def write_mark(
+    store: ObjectStore, point: str, kind: MarkKind, word: str, deadline: Deadline, *, body: Any, now: float
+) -> str:
+    """Write a mark, its body as JSON; its name. ``now`` is in Unix seconds. Errors: those of the store."""
+    stamp = datetime.fromtimestamp(now, UTC).strftime(_STAMP)
+    name = f"{PREFIX}{point}/{kind}/{stamp}-{word}.json"
+    store.put(name, msgspec.json.encode(body), deadline, if_generation_match=0)
+    return name
+
+
+def _hold(store: ObjectStore, infos: Sequence[ObjectInfo], deadline: Deadline) -> str | None:
+    mark = newest_mark(infos, "holds")
+    if mark is None or mark.word != "on":
+        return None
+    data, _ = store.get(mark.name, deadline)
+    try:
+        return str(msgspec.json.decode(data)["reason"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return ""  # held all the same

@@ -1,0 +1,154 @@
+"""Joins the keeping of recovery points: listing, holds, retention, the copy in a second bucket."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from shared.errors import LecternError, SettingsError, StackError
+from shared.ports import ObjectStore
+from shared.recovery.catalogue import Catalogue, read_catalogue, write_mark
+from shared.recovery.copying import Copied, copy_point
+from shared.recovery.prune import Pruned, prune
+from shared.recovery.retention import Decision, Policy, decide
+from shared.recovery.status import refresh_status
+from shared.resilience.deadline import Deadline
+from shared.settings import Settings
+from shared.wiring.buckets import bulk_store, point_bucket
+from shared.wiring.parts import Parts
+
+Say = Callable[[str], None]
+LIST_SECONDS = 120.0
+PRUNE_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a pass of retention decided, and what it removed; None when it was only asked what it would do."""
+
+    decisions: tuple[Decision, ...]
+    pruned: Pruned | None
+
+
+def policy(settings: Settings) -> Policy:
+    """How long points are kept, by the settings."""
+    return Policy(
+        days=settings.backup_keep_days,
+        last=settings.backup_keep_last,
+        daily=settings.backup_keep_daily,
+        weekly=settings.backup_keep_weekly,
+        monthly=settings.backup_keep_monthly,
+        orphan_days=settings.backup_orphan_days,
+    )
+
+
+def with_bucket(settings: Settings) -> Settings:
+    """The settings with the embedded stack's bucket where they name none: for what needs no other service.
+
+    Raises :class:`~shared.errors.StackError` when there is no such bucket.
+    """
+    if point_bucket(settings):
+        return settings
+    bucket = Path(settings.home).absolute() / "bucket"
+    if not bucket.is_dir():
+        raise StackError(
+            f"There is no bucket in {bucket.parent} and none is named.",
+            hint="Set STORAGE_BUCKET (or LECTERN_BACKUP_BUCKET), or start with `lectern run`.",
+        )
+    return replace(settings, storage_bucket=bucket.as_uri())
+
+
+def catalogue(settings: Settings) -> Catalogue:
+    """Every recovery point in the bucket."""
+    with Parts(with_bucket(settings)) as parts:
+        return read_catalogue(parts.point_store, Deadline.after(LIST_SECONDS))
+
+
+def hold(settings: Settings, point: str, reason: str) -> None:
+    """Keep a point whatever its age. Raises Missing when there is no such point."""
+    _mark(settings, point, "on", reason)
+
+
+def release(settings: Settings, point: str) -> None:
+    """Let retention decide on a point again. Raises Missing when there is no such point."""
+    _mark(settings, point, "off", "released")
+
+
+def _mark(settings: Settings, point: str, word: str, reason: str) -> None:
+    with Parts(with_bucket(settings)) as parts:
+        deadline = Deadline.after(LIST_SECONDS)
+        read_catalogue(parts.point_store, deadline).find(point)
+        body = {"reason": reason}
+        write_mark(parts.point_store, point, "holds", word, deadline, body=body, now=time.time())
+
+
+def keep(settings: Settings, *, apply: bool, progress: Say = lambda _line: None) -> Kept:
+    """Decide which points stay; with ``apply`` remove the others, in the second bucket too."""
+    with Parts(with_bucket(settings)) as parts:
+        kept = _keep(parts.point_store, settings, apply=apply, progress=progress)
+        if apply:
+            refresh_status(parts.point_store, time.time(), Deadline.after(LIST_SECONDS))
+    if apply and settings.backup_copy_bucket:
+        with second_bucket(settings) as copies:
+            _keep(copies, settings, apply=True, progress=progress)
+    return kept
+
+
+def _keep(store: ObjectStore, settings: Settings, *, apply: bool, progress: Say) -> Kept:
+    deadline = Deadline.after(PRUNE_SECONDS)
+    known = read_catalogue(store, deadline)
+    facts = [one.facts() for one in known.points]
+    decisions = decide(facts, known.orphans, policy(settings), time.time())
+    return Kept(tuple(decisions), prune(store, decisions, deadline, progress) if apply else None)
+
+
+def copy(settings: Settings, point: str, progress: Say = lambda _line: None) -> Copied:
+    """Copy a point to the second bucket, or finish a copy that was begun."""
+    if not settings.backup_copy_bucket:
+        raise SettingsError(["LECTERN_BACKUP_COPY_BUCKET is missing: there is no second bucket to copy to"])
+    deadline = Deadline.after(_copy_seconds(settings))
+    with Parts(with_bucket(settings)) as parts, second_bucket(settings) as copies:
+        read_catalogue(parts.point_store, deadline).find(point)
+        return copy_point(parts.point_store, copies, point, deadline, progress)
+
+
+def _copy_seconds(_settings: Settings) -> float:
+    return 3600.0
+
+
+@contextmanager
+def second_bucket(settings: Settings) -> Iterator[ObjectStore]:
+    """The bucket that points are copied to."""
+    store, close = bulk_store(settings.backup_copy_bucket, settings)
+    try:
+        yield store
+    finally:
+        close()
+
+
+def after_commit(settings: Settings, point: str, warn: Say = lambda _line: None) -> tuple[str, ...]:
+    """What follows once a point is committed: a copy in the second bucket, retention, the status for health.
+
+    Raises nothing: the point is whole whatever becomes of this. What did not work is told to ``warn`` and
+    returned, and is done by the next backup.
+    """
+    problems: list[str] = []
+    steps: list[Callable[[], object]] = [lambda: _refusals(keep(settings, apply=True), problems)]
+    if settings.backup_copy_bucket:
+        steps.insert(0, lambda: copy(settings, point))
+    for step in steps:
+        try:
+            step()
+        except LecternError as error:
+            problems.append(str(error))
+    for problem in problems:
+        warn(problem)
+    return tuple(problems)
+
+
+def _refusals(kept: Kept, problems: list[str]) -> None:
+    if kept.pruned:
+        problems += kept.pruned.refused

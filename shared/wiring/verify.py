@@ -1,0 +1,65 @@
+"""Joins the verification of a recovery point: only the bucket and the key are needed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+
+from shared.errors import LecternError, Missing
+from shared.recovery.catalogue import Catalogue, read_catalogue, write_mark
+from shared.recovery.point import SERVICE, Manifest, read_point_id
+from shared.recovery.sealed import read_manifest
+from shared.recovery.status import refresh_status
+from shared.recovery.verify import Progress, Verified, verify_point
+from shared.resilience.deadline import Deadline
+from shared.settings import Settings
+from shared.wiring.backups import LIST_SECONDS, Say, with_bucket
+from shared.wiring.parts import Parts
+from shared.wiring.point_cipher import point_cipher
+
+VERIFY_SECONDS = 6 * 3600.0
+
+
+def verify(
+    settings: Settings,
+    point: str | None,
+    progress: Progress = lambda _done, _total: None,
+    warn: Say = lambda _line: None,
+) -> Verified:
+    """Read a point (None: the newest) to its end and leave the result beside it.
+
+    Errors: Missing (no such point, or none at all), Corrupt (its manifest), AccessDenied (no key, a wrong
+    one), the bucket's. A result that cannot be left there is told to ``warn``.
+    """
+    with Parts(with_bucket(settings)) as parts:
+        store = parts.point_store
+        manifest = chosen(parts, point)
+        cipher = point_cipher(settings, manifest.id)
+        deadline = Deadline.after(VERIFY_SECONDS)
+        found = verify_point(store, manifest, cipher, deadline, clock=time.monotonic, progress=progress)
+        try:
+            word = "passed" if found.whole else "failed"
+            body = asdict(found)
+            soon = Deadline.after(LIST_SECONDS)
+            write_mark(store, manifest.id, "verified", word, soon, body=body, now=time.time())
+            refresh_status(store, time.time(), soon)
+        except LecternError as error:
+            warn(f"The result could not be left beside the point: {error}")
+    return found
+
+
+def chosen(parts: Parts, point: str | None) -> Manifest:
+    """The manifest of a point, its seal checked; the newest one's for None."""
+    deadline = Deadline.after(LIST_SECONDS)
+    identity = read_point_id(point) if point else newest(read_catalogue(parts.point_store, deadline))
+    return read_manifest(parts.point_store, identity, point_cipher(parts.settings, identity), deadline)
+
+
+def newest(catalogue: Catalogue) -> str:
+    """The id of the newest point that can be read. Raises Missing when there is none."""
+    found = catalogue.newest()
+    if found:
+        return found.id
+    problems = [f"{one.id}: {one.problem}" for one in catalogue.points]
+    detail = "; ".join(["there is no recovery point", *problems])
+    raise Missing(SERVICE, "find the newest point", detail, hint="`lectern backup` makes one.")

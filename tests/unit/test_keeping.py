@@ -1,0 +1,186 @@
+"""Recovery points in a bucket over time: listed, held, verified, removed, copied, told to health."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.embedded.folder import FolderStore
+from shared.embedded.key_file import KeyFile, make_key_file
+from shared.errors import AccessDenied, Corrupt, Missing
+from shared.ports import ObjectStore
+from shared.recovery.catalogue import read_catalogue, write_mark
+from shared.recovery.copying import copy_point
+from shared.recovery.crypto import PointCipher
+from shared.recovery.point import manifest_name, point_id
+from shared.recovery.prune import Pruned, prune
+from shared.recovery.retention import Policy, decide
+from shared.recovery.verify import require_whole, verify_point
+from tests.contract.object_store_subjects import Subject, subject
+from tests.recovery_points import cut_part, cut_point, day, soon
+
+ONE = Policy(days=0, last=1)
+
+
+@pytest.fixture(params=["folder", "gcs"])
+def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
+    with subject(request.param, tmp_path, versioning=True) as made:
+        yield made
+
+
+def pruned(store: ObjectStore, policy: Policy = ONE) -> Pruned:
+    known = read_catalogue(store, soon())
+    facts = [one.facts() for one in known.points]
+    decisions = decide(facts, known.orphans, policy, day(100).timestamp())
+    return prune(store, decisions, soon())
+
+
+def ids(store: ObjectStore) -> list[str]:
+    return [one.id for one in read_catalogue(store, soon()).points]
+
+
+def mark(store: ObjectStore, at: int, kind: str, word: str, stamp: float, **body: str) -> None:
+    write_mark(store, point_id(day(at)), kind, word, soon(), body=body, now=stamp)
+
+
+def test_points_go_by_their_manifests_time(bucket: Subject) -> None:
+    """A point that was cut late for an early time would be taken for an old one."""
+    for number in (2, 0, 1):
+        cut_point(bucket.store, day(number))
+    assert ids(bucket.store) == [point_id(day(n)) for n in (2, 1, 0)]
+    done = pruned(bucket.store)
+    assert set(done.removed) == {point_id(day(0)), point_id(day(1))}
+    assert ids(bucket.store) == [point_id(day(2))]
+    assert (done.objects, done.refused) == (6, ())
+    assert pruned(bucket.store).objects == 0
+
+
+def test_held_and_verified_points_stay(bucket: Subject) -> None:
+    """The point that a court asked for, or the only one that was proved, would be gone."""
+    for number in range(5):
+        cut_point(bucket.store, day(number))
+    mark(bucket.store, 0, "holds", "on", 1.0, reason="case 12")
+    mark(bucket.store, 1, "verified", "passed", 1.0)
+    mark(bucket.store, 2, "verified", "passed", 1.0)
+    mark(bucket.store, 2, "drills", "failed", 2.0)  # what came later counts
+    mark(bucket.store, 3, "holds", "on", 1.0, reason="for now")
+    mark(bucket.store, 3, "holds", "off", 2.0)
+    pruned(bucket.store)
+    assert ids(bucket.store) == [point_id(day(n)) for n in (4, 1, 0)]
+    assert [one.hold for one in read_catalogue(bucket.store, soon()).points] == [None, None, "case 12"]
+
+
+def test_a_retention_policy_of_the_bucket_is_told_and_respected(tmp_path: Path) -> None:
+    """A pass would fail at the first object that may not go, or leave a manifest without its parts."""
+    with subject("gcs", tmp_path) as made:
+        cut_point(made.store, day(0))
+        cut_point(made.store, day(1))
+        assert made.fake
+        made.fake.hold(manifest_name(point_id(day(0))))
+        done = pruned(made.store)
+        assert done.removed == ()
+        assert len(done.refused) == 1
+        assert manifest_name(point_id(day(0))) in done.refused[0]
+        found = read_catalogue(made.store, soon()).find(point_id(day(0)))
+        assert found.manifest
+        assert verify_point(made.store, found.manifest, None, soon(), clock=lambda: 0.0).whole
+        made.fake.hold(manifest_name(point_id(day(0))), on=False)
+        assert pruned(made.store).removed == (point_id(day(0)),)
+
+
+def test_parts_without_a_manifest_go_by_age(bucket: Subject) -> None:
+    """Killed backups would fill the bucket; running ones would lose their parts."""
+    cut_point(bucket.store, day(0))
+    cut_part(bucket.store, day(1), "neon")
+    assert not pruned(bucket.store).removed
+    assert pruned(bucket.store, Policy(orphan_days=-1)).removed == (point_id(day(1)),)
+
+
+def test_a_hold_that_came_in_between_is_honoured(bucket: Subject) -> None:
+    """An operator's hold would come too late by a second and nobody would notice."""
+    cut_point(bucket.store, day(0))
+    cut_point(bucket.store, day(1))
+    known = read_catalogue(bucket.store, soon())
+    decisions = decide([one.facts() for one in known.points], (), ONE, day(9).timestamp())
+    mark(bucket.store, 0, "holds", "on", 1.0, reason="wait")
+    done = prune(bucket.store, decisions, soon())
+    assert not done.removed
+    assert "put on hold meanwhile" in done.refused[0]
+    assert len(ids(bucket.store)) == 2
+
+
+def test_a_manifest_that_cannot_be_read_is_listed_with_its_problem(bucket: Subject) -> None:
+    """One broken point would hide all the others."""
+    cut_point(bucket.store, day(0))
+    bucket.store.put(manifest_name(point_id(day(1))), b'{"body":', soon())
+    broken, good = read_catalogue(bucket.store, soon()).points
+    assert (broken.id, broken.manifest, good.problem) == (point_id(day(1)), None, "")
+    assert "not understood" in broken.problem
+    newest = read_catalogue(bucket.store, soon()).newest()
+    assert newest
+    assert newest.id == point_id(day(0))
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_verification_finds_what_is_missing_changed_and_cut(tmp_path: Path, encrypted: bool) -> None:
+    """A point would be called whole, and found broken on the day it is needed."""
+    store = FolderStore(tmp_path / "bucket")
+    cipher = None
+    if encrypted:
+        make_key_file(tmp_path / "key")
+        cipher = PointCipher(KeyFile(tmp_path / "key"), point_id(day(0)))
+    manifest = cut_point(store, day(0), cipher=cipher, rows=500)
+    good = verify_point(store, manifest, cipher, soon(), clock=lambda: 0.0)
+    assert (good.whole, good.empty, good.encrypted) == (True, False, encrypted)
+    assert (good.parts["neon"].rows, good.parts["qdrant"].points) == (500, 500)
+    name = manifest.parts["neon"].objects[0].name
+    data, _ = store.get(name, soon())
+    for wrong in (data[:-9], data[:40] + bytes([data[40] ^ 1]) + data[41:], b""):
+        store.put(name, wrong, soon())
+        found = verify_point(store, manifest, cipher, soon(), clock=lambda: 0.0)
+        assert not found.whole
+        assert name in found.problems[0]
+    store.delete(name, soon())
+    found = verify_point(store, manifest, cipher, soon(), clock=lambda: 0.0)
+    assert len(found.problems) == 1
+    with pytest.raises(Corrupt, match=name):
+        require_whole(found)
+    if encrypted:
+        with pytest.raises(AccessDenied, match="no key is configured"):
+            verify_point(store, manifest, None, soon(), clock=lambda: 0.0)
+
+
+def test_a_point_of_nothing_is_whole_and_says_that_it_is_empty(tmp_path: Path) -> None:
+    """An operator of a new site could not tell an empty backup from a broken one."""
+    store = FolderStore(tmp_path / "bucket")
+    manifest = cut_point(store, day(0), rows=0)
+    found = verify_point(store, manifest, None, soon(), clock=lambda: 0.0)
+    assert found.whole
+    assert found.empty
+
+
+def test_a_copy_is_whole_and_is_not_made_twice(bucket: Subject, tmp_path: Path) -> None:
+    """After the loss of a region the second bucket would hold something else, or half of it."""
+    cut_point(bucket.store, day(0), rows=5000)
+    copies = FolderStore(tmp_path / "second")
+    first = copy_point(bucket.store, copies, point_id(day(0)), soon())
+    again = copy_point(bucket.store, copies, point_id(day(0)), soon())
+    assert (first.objects, first.present, again.objects, again.present) == (3, 0, 0, 3)
+    manifest = read_catalogue(copies, soon()).find(point_id(day(0))).manifest
+    assert manifest
+    assert verify_point(copies, manifest, None, soon(), clock=lambda: 0.0).whole
+
+
+def test_a_changed_object_is_not_copied(bucket: Subject, tmp_path: Path) -> None:
+    """Damage in the first bucket would be carried into the second one."""
+    manifest = cut_point(bucket.store, day(0))
+    name = manifest.parts["qdrant"].objects[0].name
+    bucket.store.put(name, b"something else", soon())
+    copies = FolderStore(tmp_path / "second")
+    with pytest.raises(Corrupt, match="was changed"):
+        copy_point(bucket.store, copies, point_id(day(0)), soon())
+    assert not read_catalogue(copies, soon()).points
+    with pytest.raises(Missing):
+        copies.stat(name, soon())

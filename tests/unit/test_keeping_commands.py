@@ -1,0 +1,116 @@
+"""`lectern backups` and `lectern verify` as an operator types them; only a bucket is there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from shared.cli.main import main
+from shared.embedded.folder import FolderStore
+from shared.recovery.point import point_id
+from shared.recovery.status import read_status
+from tests.recovery_points import cut_point, day, soon
+
+
+class Shell:
+    """Runs commands against a bucket with three points."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = FolderStore(folder / "bucket")
+        self.manifests = [cut_point(self.store, day(n)) for n in range(3)]
+        self.environ = {
+            "STORAGE_BUCKET": (folder / "bucket").as_uri(),
+            "LECTERN_HOME": str(folder / "home"),
+            "LECTERN_BACKUP_KEEP_DAYS": "1.5",
+            "LECTERN_BACKUP_KEEP_LAST": "0",
+            "LECTERN_BACKUP_COPY_BUCKET": (folder / "second").as_uri(),
+        }
+        self.folder = folder
+
+    def run(self, *words: str) -> Result:
+        return CliRunner().invoke(main, list(words), env=self.environ)
+
+    def json(self, *words: str) -> Any:
+        done = self.run(*words, "--json")
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path)
+
+
+def test_the_list_shows_what_is_there(shell: Shell) -> None:
+    """An operator would have to look into the bucket."""
+    rows = shell.json("backups")
+    assert [row["id"] for row in rows] == [point_id(day(n)) for n in (2, 1, 0)]
+    assert rows[0]["parts"] == ["neon", "qdrant"]
+    assert not rows[0]["verified"]
+    assert point_id(day(1)) in shell.run("backups").stdout
+
+
+def test_nothing_is_removed_without_apply(shell: Shell) -> None:
+    """An operator who wants to see what would go would lose it."""
+    told = shell.run("backups", "prune")
+    assert told.exit_code == 0
+    assert "1 would be removed" in told.stderr
+    assert len(shell.json("backups")) == 3
+    done = shell.json("backups", "prune", "--apply")
+    assert done["pruned"]["removed"] == [point_id(day(0))]
+    assert len(shell.json("backups")) == 2
+
+
+def test_a_hold_is_kept_until_it_is_released(shell: Shell) -> None:
+    """An operator could not keep a point for longer."""
+    oldest = point_id(day(0))
+    assert shell.run("backups", "hold", oldest, "--reason", "audit").exit_code == 0
+    assert shell.json("backups", "prune", "--apply")["pruned"]["removed"] == []
+    assert shell.json("backups")[-1]["hold"] == "audit"
+    assert shell.run("backups", "release", oldest).exit_code == 0
+    assert shell.json("backups", "prune", "--apply")["pruned"]["removed"] == [oldest]
+    gone = shell.run("backups", "hold", oldest)
+    assert gone.exit_code == 1
+    assert "there is no recovery point" in gone.stderr
+
+
+def test_a_copy_is_kept_by_the_same_rules(shell: Shell) -> None:
+    """The second bucket would grow for ever."""
+    for number in range(3):
+        assert shell.json("backups", "copy", point_id(day(number)))["objects"] == 3
+    shell.run("backups", "prune", "--apply")
+    copies = FolderStore(shell.folder / "second")
+    assert len({info.name.split("/")[1] for info in copies.list("points/", soon())}) == 2
+
+
+def test_verification_leaves_its_result(shell: Shell) -> None:
+    """Retention and health would not know which point was proved."""
+    found = shell.json("verify")
+    assert (found["point"], found["whole"], found["empty"]) == (point_id(day(2)), True, False)
+    assert shell.json("backups")[0]["verified"]
+    status = read_status(shell.store, soon())
+    assert status
+    assert status.newest_verified == point_id(day(2))
+    assert "is whole" in shell.run("verify", point_id(day(1))).stdout
+
+
+def test_a_broken_point_ends_with_1_and_a_name(shell: Shell) -> None:
+    """A script would go on with a point that cannot be restored."""
+    broken = shell.manifests[2].parts["neon"].objects[0].name
+    shell.store.delete(broken, soon())
+    done = shell.run("verify", "--latest")
+    assert done.exit_code == 1
+    assert broken in done.stderr
+    assert "is NOT whole" in done.stdout
+
+
+def test_a_bucket_without_points_says_what_to_do(shell: Shell, tmp_path: Path) -> None:
+    """A newcomer would get a stack trace, or silence."""
+    shell.environ["STORAGE_BUCKET"] = (tmp_path / "other").as_uri()
+    assert "`lectern backup` makes one" in shell.run("backups").stderr
+    done = shell.run("verify")
+    assert done.exit_code == 1
+    assert "`lectern backup` makes one" in done.stderr
