@@ -157,5 +157,8 @@ class GuardedLog:
     def detail(self, answer_id: str, deadline: Deadline) -> Json | None:
         return self._guard.call(lambda limit: self._inner.detail(answer_id, limit), deadline)
 
+    def spent_this_month(self, deadline: Deadline) -> float:
+        return self._guard.call(self._inner.spent_this_month, deadline)
+
     def ping(self, deadline: Deadline) -> None:
         self._guard.call(self._inner.ping, deadline)

@@ -69,6 +69,10 @@ class AnswerLog(Protocol):
         """Return when the database answers a query."""
         ...
 
+    def spent_this_month(self, deadline: Deadline) -> float:
+        """US dollars on the spend meter since the month began (UTC)."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Allowance:

@@ -13,6 +13,10 @@ from shared.resilience.deadline import Clock, Deadline
 HEALTHY, DEGRADED, UNHEALTHY = "healthy", "degraded", "unhealthy"
 
 
+class Worrying(LecternError):
+    """Raised by a probe whose part works, but not as promised; the message says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
     """One dependency. ``check`` returns when it works and raises one of our errors when it does not;
@@ -25,7 +29,9 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class DependencyHealth:
-    """``status`` is healthy or unhealthy; ``detail`` says what was found, in words."""
+    """``status`` is healthy, degraded (it works, but not as promised) or unhealthy; ``detail`` says what was
+    found, in words.
+    """
 
     status: str
     latency_ms: float
@@ -49,8 +55,8 @@ def examine(probes: Sequence[Probe], deadline: Deadline, clock: Clock = time.per
 
 def judged(dependencies: Mapping[str, DependencyHealth]) -> Health:
     """The whole, from its parts."""
-    well = sum(one.status == HEALTHY for one in dependencies.values())
-    overall = HEALTHY if well == len(dependencies) else DEGRADED if well else UNHEALTHY
+    found = {one.status for one in dependencies.values()}
+    overall = HEALTHY if found <= {HEALTHY} else UNHEALTHY if found == {UNHEALTHY} else DEGRADED
     return Health(overall, dict(dependencies))
 
 
@@ -59,6 +65,8 @@ def _ask(probe: Probe, deadline: Deadline, clock: Clock) -> DependencyHealth:
     try:
         detail = probe.check(deadline)
         status = HEALTHY
+    except Worrying as error:
+        detail, status = error.message, DEGRADED
     except LecternError as error:
         detail, status = str(error), UNHEALTHY
     return DependencyHealth(status, round((clock() - started) * 1000, 1), detail)

@@ -45,6 +45,9 @@ ON CONFLICT (answer_id) DO UPDATE SET
     given_at = excluded.given_at
 WHERE feedback.given_at <= excluded.given_at
 """
+_SPENT = """
+SELECT coalesce(sum(usd), 0) FROM spend WHERE day >= date_trunc('month', now() AT TIME ZONE 'UTC')
+"""
 
 
 class NeonAnswerLog:
@@ -87,6 +90,9 @@ class NeonAnswerLog:
 
     def ping(self, deadline: Deadline) -> None:
         self._pool.statement("SELECT 1", {}, deadline, "ping")
+
+    def spent_this_month(self, deadline: Deadline) -> float:
+        return float(self._pool.statement(_SPENT, {}, deadline, "read the spend meter")[0][0])
 
 
 def _json(value: Json | None) -> str | None:

@@ -99,6 +99,7 @@ def test_spend_counts_a_replayed_answer_once_and_on_its_own_day(log, memory, poo
     for _ in range(2):
         log.record(replace(ANSWER, asked_at=time.time() - 40 * 86_400, cost_usd=0.5), soon())
     memory.add_spend(0.25, soon())
+    assert log.spent_this_month(soon()) == 0.25
     rows = pool.statement("SELECT usd FROM spend ORDER BY day", {}, soon(), "look")
     assert rows == [[0.5], [0.25]]
     opening = memory.open_question(
