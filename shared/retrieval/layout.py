@@ -28,6 +28,11 @@ LIVE_ALIAS = "lectern-live"
 _HINT = "Run ingestion again: it builds a new generation."
 
 
+def collection_name(alias: str, generation: str) -> str:
+    """The collection of a generation behind ``alias``."""
+    return f"{alias.removesuffix('-live')}-{generation}"
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What a generation was made with. ``model`` is empty and ``dimensions`` 0 without vectors."""
