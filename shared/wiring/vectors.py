@@ -1,0 +1,61 @@
+"""Joins the vectors of recovery points: exported from Qdrant, restored into it."""
+
+from __future__ import annotations
+
+import random
+import time
+from datetime import UTC, datetime
+
+from shared.ports import ObjectStore
+from shared.recovery.crypto import PointCipher
+from shared.recovery.cutting import Export
+from shared.recovery.patience import STEP_SECONDS, Patient
+from shared.recovery.point import PartRecord
+from shared.recovery.vectors import Cut, Progress, VectorExport, nothing
+from shared.recovery.vectors_restore import Restored, VectorRestore
+from shared.resilience.deadline import Deadline
+from shared.wiring.parts import Parts
+
+
+def patient(deadline: Deadline) -> Patient:
+    """Calls within ``deadline``, tried again where that may help."""
+    return Patient(deadline, jitter=random.Random(), sleep=time.sleep)  # noqa: S311 - spreads retries
+
+
+def export(parts: Parts, cipher: PointCipher | None, progress: Progress = nothing) -> Export:
+    """What cuts the part ``qdrant`` of a recovery point; see :class:`~shared.recovery.cutting.Cutting`."""
+    made = VectorExport(
+        parts.vector_bulk,
+        parts.point_store,
+        cipher,
+        alias=parts.settings.qdrant_alias,
+        now=lambda: datetime.now(UTC),
+    )
+
+    def cut(point: str, attempt: str, deadline: Deadline) -> PartRecord:
+        version = parts.ledger_clock.version(deadline.within(STEP_SECONDS))
+        return made.run(Cut(point, version, datetime.now(UTC), attempt), patient(deadline), progress)
+
+    return cut
+
+
+def restore(
+    parts: Parts,
+    store: ObjectStore,
+    record: PartRecord,
+    cipher: PointCipher | None,
+    deadline: Deadline,
+    *,
+    progress: Progress = nothing,
+    replace: bool = False,
+    checked: bool = False,
+) -> Restored:
+    """Restore the part ``qdrant`` from ``store`` behind the alias that the settings of ``parts`` name.
+
+    The caller holds the ingestion lease, where there is a ledger. See
+    :meth:`~shared.recovery.vectors_restore.VectorRestore.run`.
+    """
+    work = VectorRestore(
+        parts.vector_bulk, parts.vector_admin, store, cipher, alias=parts.settings.qdrant_alias
+    )
+    return work.run(record, patient(deadline), progress, replace=replace, checked=checked)
