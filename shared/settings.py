@@ -517,6 +517,16 @@ def _ours(from_file: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def secret_references(environment: str, folder: Path = CONFIG_FOLDER) -> dict[str, Any]:
+    """Section ``secrets`` of an environment's file: variable -> name and version of a secret. No value."""
+    found: dict[str, Any] = {}
+    for key, value in read_file(folder / f"{environment}.yaml", []).items():
+        if key.startswith(SECRETS):
+            variable, _, fact = key.removeprefix(SECRETS).partition(".")
+            found.setdefault(variable, {})[fact] = value
+    return found
+
+
 def _unknown(environ: Mapping[str, str], from_file: Mapping[str, Any], name: str) -> list[str]:
     known_env = [item.env for item in declarations()]
     known_keys = [item.key for item in declarations() if item.key]

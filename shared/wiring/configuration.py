@@ -1,0 +1,172 @@
+"""Joins the configuration part of a recovery point."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from shared.answering.answers import EXTRACTIVE, NOT_FOUND
+from shared.answering.extractive import choose
+from shared.errors import LecternError, Missing, SettingsError
+from shared.ports import Embeddings, VectorSearch
+from shared.recovery.configuration import Configuration, write_configuration
+from shared.recovery.crypto import PointCipher
+from shared.recovery.golden import Ask, GoldenAnswer, Reply
+from shared.recovery.point import PartRecord
+from shared.resilience.deadline import Deadline
+from shared.retrieval.retriever import Retriever
+from shared.settings import Settings, declarations, secret_references
+from shared.wiring.golden import site_questions
+from shared.wiring.parts import Parts
+
+MOST_QUESTIONS = 200
+TITLES = 20
+"""Pages whose titles are asked when no golden questions are configured."""
+QUESTION_SECONDS = 30.0
+_HIDDEN = "(set)"
+
+Export = Callable[[str, str, Deadline], PartRecord]
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What a backup may bring along: a file of `terraform output -json`, the release's manifest, and the
+    values of secrets, which are only ever written encrypted.
+    """
+
+    terraform: Path | None = None
+    release: Mapping[str, Any] = field(default_factory=dict)
+    with_secrets: bool = False
+
+
+def configuration_export(
+    parts: Parts, cipher: PointCipher | None, extras: Extras = Extras(), say: Say = lambda _line: None
+) -> Export:
+    """An export of the part ``config`` for :class:`~shared.recovery.cutting.Cutting`."""
+
+    def export(point: str, attempt: str, deadline: Deadline) -> PartRecord:
+        version = parts.ledger_clock.version(deadline)
+        configuration = Configuration(
+            settings=shown_settings(parts.settings),
+            release=extras.release,
+            terraform=_terraform(extras.terraform),
+            secrets=secret_references(parts.settings.environment),
+            values=_values(parts.settings) if extras.with_secrets else {},
+            golden=golden_answers(parts, deadline, say),
+        )
+        return write_configuration(
+            parts.point_store,
+            cipher,
+            configuration,
+            deadline,
+            point=point,
+            attempt=attempt,
+            ledger_version=version,
+        )
+
+    return export
+
+
+def shown_settings(settings: Settings) -> dict[str, Any]:
+    """Every setting in force; of secrets only whether they are set."""
+    secrets = {item.name for item in declarations() if item.secret}
+    values = {item.name: getattr(settings, item.name) for item in fields(settings)}
+    return {name: (_HIDDEN if value else "") if name in secrets else value for name, value in values.items()}
+
+
+def _values(settings: Settings) -> dict[str, str]:
+    found = {item.env: str(getattr(settings, item.name)) for item in declarations() if item.secret}
+    return {name: value for name, value in found.items() if value}
+
+
+def _terraform(path: Path | None) -> dict[str, Any]:
+    """Outputs by name, those left out that Terraform calls sensitive."""
+    if path is None:
+        return {}
+    try:
+        outputs = json.loads(path.read_text(encoding="utf-8"))
+        return {name: one["value"] for name, one in outputs.items() if not one.get("sensitive")}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise SettingsError([f"{path} is no output of `terraform output -json`: {error}"]) from error
+
+
+# ---------------------------------------------------------------- golden questions
+
+
+def golden_answers(parts: Parts, deadline: Deadline, say: Say = lambda _line: None) -> list[GoldenAnswer]:
+    """The site's golden questions, or without any the titles of its largest pages, with their vectors and
+    what is answered now; empty before the first ingestion.
+
+    An embedding service that is down leaves the vectors out: a backup does not wait for it.
+    """
+    try:
+        facts = Retriever(
+            parts.vector_search, None, time.monotonic, alias=parts.settings.qdrant_alias
+        ).live_facts(deadline)
+    except Missing:
+        return []
+    questions = _questions(parts, deadline)
+    vectors = _vectors(parts, facts.model, [text for _, text in questions], deadline, say)
+    ask = asking(parts.vector_search, parts.settings.qdrant_alias, facts.model)
+    answers = []
+    for (identity, text), vector in zip(questions, vectors, strict=True):
+        reply = ask(text, vector)
+        answers.append(GoldenAnswer(identity, text, vector, reply.kind, reply.links))
+    return answers
+
+
+def _questions(parts: Parts, deadline: Deadline) -> list[tuple[str, str]]:
+    golden = site_questions(parts, deadline)
+    if golden:
+        return [(one.id, one.text) for one in golden.questions][:MOST_QUESTIONS]
+    return [(f"title of {url}", title) for title, url in parts.memory.titles(TITLES, deadline)]
+
+
+def _vectors(
+    parts: Parts, model: str, texts: list[str], deadline: Deadline, say: Say
+) -> list[tuple[float, ...]]:
+    embedder = parts.embedder
+    if embedder is None or embedder.model != model:
+        return [() for _ in texts]
+    try:
+        return [tuple(embedder.embed_query(text, deadline.within(QUESTION_SECONDS))) for text in texts]
+    except LecternError as error:
+        say(f"golden questions are kept without vectors: {error}")
+        return [() for _ in texts]
+
+
+class StoredVectors:
+    """An :class:`~shared.ports.Embedder` that knows the vectors of some questions and calls nobody."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        self.known: dict[str, tuple[float, ...]] = {}
+
+    @property
+    def dimensions(self) -> int:
+        return len(next(iter(self.known.values()), ()))
+
+    def embed_query(self, text: str, deadline: Deadline) -> tuple[float, ...]:  # noqa: ARG002 - nothing is called
+        return self.known[text]
+
+    def embed_documents(self, texts: object, deadline: Deadline) -> Embeddings:
+        raise NotImplementedError("passages are never embedded from stored vectors")
+
+
+def asking(vectors: VectorSearch, alias: str, model: str) -> Ask:
+    """Answers from an index by passages alone, as :meth:`AnswerService` does without a language model."""
+    stored = StoredVectors(model)
+    retriever = Retriever(vectors, stored, time.monotonic, alias=alias)
+
+    def ask(text: str, vector: tuple[float, ...]) -> Reply:
+        stored.known[text] = vector
+        found = retriever.retrieve(text, Deadline.after(QUESTION_SECONDS), dense=bool(vector), limit=12)
+        cited = choose([one.chunk for one in found.passages]) if found.decision().answerable else ()
+        return Reply(EXTRACTIVE if cited else NOT_FOUND, tuple(one.url for one in cited))
+
+    return ask

@@ -1,0 +1,96 @@
+"""The configuration part: what it holds, what it must not hold, and golden questions that need nobody."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from shared.embedded.folder import FolderStore
+from shared.embedded.key_file import make_key_file
+from shared.errors import SettingsError
+from shared.recovery.configuration import read_file, read_golden_answers
+from shared.recovery.golden import GoldenAnswer, asked
+from shared.recovery.point import PartRecord
+from shared.settings import Settings
+from shared.wiring.configuration import Extras, asking, configuration_export
+from shared.wiring.parts import Parts
+from shared.wiring.point_cipher import point_cipher
+from tests.recovery_points import soon
+
+POINT = "20261101T030000Z"
+PASSWORD = "pssst"
+NOTHING = Extras()
+
+
+@pytest.fixture
+def own(stack: Settings, tmp_path: Path) -> Settings:
+    make_key_file(tmp_path / "key")
+    return replace(
+        stack,
+        backup_bucket=(tmp_path / "points").as_uri(),
+        backup_key_file=str(tmp_path / "key"),
+        visitor_secret=PASSWORD,
+        environment="production",
+    )
+
+
+def cut(own: Settings, extras: Extras = NOTHING) -> PartRecord:
+    with Parts(own) as parts:
+        return configuration_export(parts, point_cipher(own, POINT), extras)(POINT, "a-1", soon())
+
+
+def read(own: Settings, record: PartRecord, name: str) -> bytes:
+    store = FolderStore(Path(own.backup_bucket.removeprefix("file://")))
+    return read_file(store, record, name, point_cipher(own, POINT), soon())
+
+
+def test_settings_and_names_of_secrets_are_kept_but_no_value(own: Settings, tmp_path: Path) -> None:
+    """After a loss nobody would know the settings; or a backup would give the passwords away."""
+    outputs = tmp_path / "outputs.json"
+    outputs.write_text(
+        json.dumps({"url": {"value": "https://x"}, "key": {"value": PASSWORD, "sensitive": True}})
+    )
+    record = cut(own, Extras(terraform=outputs, release={"revision": "abc"}))
+    everything = b"".join(
+        read(own, record, entry.name.rpartition("/")[2]) for entry in record.objects
+    ).decode()
+    assert PASSWORD not in everything
+    settings = json.loads(read(own, record, "settings.json"))
+    assert (settings["visitor_secret"], settings["qdrant_alias"]) == ("(set)", "lectern-live")
+    assert json.loads(read(own, record, "secrets.json"))["DATABASE_URL"]["secret"] == "lectern-database-url"
+    assert json.loads(read(own, record, "terraform.json")) == {"url": "https://x"}
+    assert json.loads(read(own, record, "release.json")) == {"revision": "abc"}
+
+
+def test_values_of_secrets_only_when_asked_for_and_only_encrypted(own: Settings, tmp_path: Path) -> None:
+    """A bucket would hold passwords that anybody with a look at it can read."""
+    record = cut(own, Extras(with_secrets=True))
+    assert json.loads(read(own, record, "values.json"))["LECTERN_VISITOR_SECRET"] == PASSWORD
+    for file in (tmp_path / "points").rglob("*"):
+        assert not file.is_file() or PASSWORD.encode() not in file.read_bytes()
+    with pytest.raises(SettingsError, match="only backed up encrypted"):
+        cut(replace(own, backup_key_file=""), Extras(with_secrets=True))
+
+
+def test_golden_questions_are_answered_again_without_an_embedding_service(own: Settings) -> None:
+    """A drill in a sealed room could not tell whether what it restored answers as before."""
+    record = cut(own)
+    with Parts(replace(own, embedder="none")) as parts:
+        found = read_golden_answers(parts.point_store, record, point_cipher(own, POINT), soon())
+        assert [one.text for one in found]
+        assert all(one.vector and one.links for one in found)
+        again = asked(found, asking(parts.vector_search, own.qdrant_alias, "all-MiniLM-L6-v2-int8"))
+    assert (again.asked, again.same, again.differing) == (len(found), len(found), ())
+    wrong = [replace_links(one) for one in found]
+    with Parts(own) as parts:
+        differs = asked(wrong, asking(parts.vector_search, own.qdrant_alias, "all-MiniLM-L6-v2-int8"))
+    assert differs.same == 0
+    assert not differs.good
+
+
+def replace_links(answer: GoldenAnswer) -> GoldenAnswer:
+    return msgspec.structs.replace(answer, links=("/docs/elsewhere",))
