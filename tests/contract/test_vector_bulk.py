@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
 from uuid import UUID, uuid4
@@ -11,12 +13,13 @@ import pytest
 
 from shared.adapters.qdrant.admin import QdrantAdmin
 from shared.adapters.qdrant.bulk import QdrantBulk
-from shared.errors import DeadlineExceeded, Missing, PreconditionFailed, Rejected, Unreachable
+from shared.errors import DeadlineExceeded, Missing, PreconditionFailed, Rejected, TimedOut, Unreachable
 from shared.ports import CollectionFacts, CollectionSpec, Point, SparseVector, VectorAdmin, VectorBulk
 from shared.resilience.deadline import Deadline
 from shared.retrieval.digest import RunningDigest, packed, points_digest
-from tests.contract.qdrant_faults import FAULTS, Fault, peer
+from tests.contract.qdrant_faults import FAULTS, Fault, http, peer
 from tests.contract.qdrant_places import PLACES, Place, free_port, place
+from tests.contract.test_vector_search import _drip, _tls
 
 SPEC = CollectionSpec({"dense": 3}, ("headings", "text"), ("page",))
 FACTS = CollectionFacts(
@@ -204,6 +207,38 @@ def test_every_fault_has_its_name(fault: Fault, call: Callable[[VectorBulk, Dead
         assert type(caught.value) is fault.raised
         assert caught.value.service == "qdrant"
         assert fault.retry_after in (None, caught.value.retry_after)
+
+
+def test_an_answer_that_drips_ends_with_the_deadline() -> None:
+    """A peer that sends a byte now and then would hold a backup for hours."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_drip, args=(listener,))
+        thread.start()
+        began = time.monotonic()
+        with QdrantBulk(f"http://127.0.0.1:{listener.getsockname()[1]}") as port, pytest.raises(TimedOut):
+            port.read("c", Deadline.after(0.3))
+        assert time.monotonic() - began < 1.5
+        thread.join()
+
+
+def test_after_an_answer_that_was_left_the_next_one_is_its_own() -> None:
+    """The rest of a broken answer would be read as the answer to another question."""
+    whole = http("200 OK", b'{"result": {"count": 5}}').replace(b"Connection: close\r\n", b"")
+    with peer(whole + b"HTTP/1.1 200 OK\r\n") as url, QdrantBulk(url) as port:
+        assert port.count("c", soon()) == 5
+        assert port.count("c", soon()) == 5
+
+
+def test_a_certificate_of_somebody_else_is_refused() -> None:
+    """The key of the cluster would be sent to whoever sits between."""
+    server, client = _tls("127.0.0.1")
+    _, stranger = _tls("127.0.0.1")
+    body = http("200 OK", b'{"result": {"count": 5}}')
+    with peer(body, server) as url, QdrantBulk(url, verify=client) as port:
+        assert port.count("c", soon()) == 5
+    refused = pytest.raises(Unreachable, match="TLS")
+    with peer(body, server) as url, QdrantBulk(url, verify=stranger) as port, refused:
+        port.count("c", soon())
 
 
 @every_call

@@ -12,7 +12,8 @@ import msgspec
 
 from shared.adapters.qdrant import errors, validate
 from shared.adapters.qdrant.packing import ScrollForm, page_of
-from shared.adapters.qdrant.rest import Rest, decoded
+from shared.adapters.qdrant.rest import decoded
+from shared.adapters.qdrant.wire import Wire
 from shared.ports.bulk import CollectionFacts, PackedPage, PackedPoint
 from shared.ports.vectors import CollectionSpec
 from shared.resilience.deadline import Deadline
@@ -61,12 +62,11 @@ class QdrantBulk:
         verify: SSLContext | None = None,
     ) -> None:
         self._replication_factor = replication_factor
-        # Unzipping costs more than it saves next to the cluster, where exports run.
-        self._rest = Rest(url, api_key, most_seconds=most_seconds, verify=verify, zipped=False)
+        self._wire = Wire(url, api_key, most_seconds=most_seconds, verify=verify)
 
     def close(self) -> None:
         """End the kept connections."""
-        self._rest.close()
+        self._wire.close()
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +79,7 @@ class QdrantBulk:
     def facts(self, collection: str, deadline: Deadline) -> CollectionFacts:
         """One ``GET /collections/{collection}``."""
         operation = f"description of {collection}"
-        found = self._rest.send(
+        found = self._wire.send(
             operation, "GET", _path(operation, collection), form=_Description, deadline=deadline
         )
         try:
@@ -91,7 +91,7 @@ class QdrantBulk:
 
     def aliases(self, deadline: Deadline) -> dict[str, str]:
         """One ``GET /aliases``."""
-        answer = self._rest.send("list of aliases", "GET", "/aliases", form=_Aliases, deadline=deadline)
+        answer = self._wire.send("list of aliases", "GET", "/aliases", form=_Aliases, deadline=deadline)
         return {alias.alias_name: alias.collection_name for alias in answer.aliases}
 
     def count(self, collection: str, deadline: Deadline) -> int:
@@ -99,7 +99,7 @@ class QdrantBulk:
         operation = f"count of {collection}"
         path = _path(operation, collection, "/points/count")
         body = b'{"exact":true}'
-        return self._rest.send(operation, "POST", path, form=_Count, deadline=deadline, body=body).count
+        return self._wire.send(operation, "POST", path, form=_Count, deadline=deadline, body=body).count
 
     def read(
         self, collection: str, deadline: Deadline, *, offset: str | None = None, limit: int = 256
@@ -111,7 +111,7 @@ class QdrantBulk:
         start = {} if offset is None else {"offset": validate.checked_id(operation, offset)}
         body = msgspec.json.encode({**start, "limit": limit, "with_payload": True, "with_vector": True})
         path = _path(operation, collection, "/points/scroll")
-        content = self._rest.content(operation, "POST", path, deadline=deadline, body=body)
+        content = self._wire.content(operation, "POST", path, deadline=deadline, body=body)
         try:
             return page_of(decoded(operation, content, ScrollForm))
         except ValueError as error:
@@ -142,7 +142,7 @@ class QdrantBulk:
             self._put(operation, _path(operation, collection, "/points"), body, _Applied, deadline)
 
     def _put(self, operation: str, path: str, body: bytes, form: type[Any], deadline: Deadline) -> None:
-        self._rest.send(operation, "PUT", path, form=form, deadline=deadline, body=body, query=_WAIT)
+        self._wire.send(operation, "PUT", path, form=form, deadline=deadline, body=body, query=_WAIT)
 
 
 def _path(operation: str, collection: str, rest: str = "") -> str:

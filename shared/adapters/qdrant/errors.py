@@ -24,7 +24,7 @@ from shared.errors import (
 
 SERVICE = "qdrant"
 _LONGEST = 300  # characters of the service's own words that are passed on
-_CHECK_URL = "Check QDRANT_URL, and that the cluster is running."
+CHECK_URL = "Check QDRANT_URL, and that the cluster is running."
 _CHECK_KEY = "Check QDRANT_API_KEY: it may be wrong, expired or not allowed to do this."
 
 _BY_STATUS: dict[int, tuple[type[DependencyError], str]] = {
@@ -54,13 +54,18 @@ def of_transport(operation: str, error: Exception) -> DependencyError:
     if isinstance(error, httpx.TimeoutException):
         return TimedOut(SERVICE, operation, _named(error, "no answer in the time given"))
     if _is_tls(error):
-        hint = "Check that QDRANT_URL names the host on its certificate, and the clock of this machine."
-        return Unreachable(SERVICE, operation, f"the TLS connection was refused, {error}", hint=hint)
+        return of_tls(operation, error)
     if isinstance(error, httpx.DecodingError) or _is_nonsense(error):
-        return Garbled(SERVICE, operation, f"the answer is not HTTP, {error}", hint=_CHECK_URL)
+        return Garbled(SERVICE, operation, f"the answer is not HTTP, {error}", hint=CHECK_URL)
     if isinstance(error, httpx.HTTPError | OSError):
-        return Unreachable(SERVICE, operation, _named(error, "the connection failed"), hint=_CHECK_URL)
+        return Unreachable(SERVICE, operation, _named(error, "the connection failed"), hint=CHECK_URL)
     return Garbled(SERVICE, operation, f"{type(error).__name__}: {str(error)[:_LONGEST]}")
+
+
+def of_tls(operation: str, error: Exception) -> DependencyError:
+    """The error for a connection whose other end is not who it should be."""
+    hint = "Check that QDRANT_URL names the host on its certificate, and the clock of this machine."
+    return Unreachable(SERVICE, operation, f"the TLS connection was refused, {error}", hint=hint)
 
 
 def of_status(operation: str, status: int, body: bytes, headers: Mapping[str, str]) -> DependencyError:
@@ -68,7 +73,7 @@ def of_status(operation: str, status: int, body: bytes, headers: Mapping[str, st
     said = _said(body)
     detail = f"HTTP {status}, {said}" if said else f"HTTP {status}"
     if status == HTTPStatus.NOT_FOUND:
-        hint = "Run `lectern ingest` to build the index." if said else _CHECK_URL
+        hint = "Run `lectern ingest` to build the index." if said else CHECK_URL
         return Missing(SERVICE, operation, detail, hint=hint)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return throttled(operation, detail, headers.get("retry-after"))
@@ -79,7 +84,7 @@ def of_status(operation: str, status: int, body: bytes, headers: Mapping[str, st
         return Overloaded(SERVICE, operation, detail, retry_after=_seconds(headers.get("retry-after")))
     if status >= HTTPStatus.BAD_REQUEST:
         return Rejected(SERVICE, operation, detail)
-    return Garbled(SERVICE, operation, f"{detail}, which is no answer of Qdrant's", hint=_CHECK_URL)
+    return Garbled(SERVICE, operation, f"{detail}, which is no answer of Qdrant's", hint=CHECK_URL)
 
 
 def throttled(operation: str, detail: str, retry_after: object) -> Throttled:
@@ -91,7 +96,7 @@ def throttled(operation: str, detail: str, retry_after: object) -> Throttled:
 def garbled(operation: str, error: object) -> Garbled:
     """An answer with status 200 whose body is not what Qdrant documents."""
     return Garbled(
-        SERVICE, operation, f"the answer does not have the documented form, {error}", hint=_CHECK_URL
+        SERVICE, operation, f"the answer does not have the documented form, {error}", hint=CHECK_URL
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -12,14 +12,14 @@ import msgspec
 from shared.ports.bulk import PackedPage, PackedPoint, PackedSparse, PackedVector
 
 
-class SparseForm(msgspec.Struct):
+class SparseForm(msgspec.Struct, gc=False):
     """Qdrant's sparse vector."""
 
     indices: list[int]
     values: list[float]
 
 
-class RecordForm(msgspec.Struct):
+class RecordForm(msgspec.Struct, gc=False):
     """Qdrant's record of a scroll; a vector without a name stands bare."""
 
     id: str | int
@@ -54,19 +54,21 @@ def _point(record: RecordForm) -> PackedPoint:
 def _packed(vector: list[float] | SparseForm) -> PackedVector:
     try:
         if isinstance(vector, SparseForm):
-            return PackedSparse(_pack("I", vector.indices), _pack("f", vector.values))
-        return _pack("f", vector)
+            size = len(vector.indices)
+            return PackedSparse(_terms(size)(*vector.indices), _numbers(len(vector.values))(*vector.values))
+        return _numbers(len(vector))(*vector)
     except (struct.error, OverflowError) as error:
         raise ValueError(f"a vector cannot be kept in 32 bits ({error})") from None
 
 
-def _pack(kind: str, numbers: Sequence[float]) -> bytes:
-    return _struct(kind, len(numbers)).pack(*numbers)
+@cache
+def _numbers(size: int) -> Callable[..., bytes]:
+    return struct.Struct(f"<{size}f").pack
 
 
 @cache
-def _struct(kind: str, size: int) -> struct.Struct:
-    return struct.Struct(f"<{size}{kind}")
+def _terms(size: int) -> Callable[..., bytes]:
+    return struct.Struct(f"<{size}I").pack
 
 
 def _text(identity: str | int) -> str:

@@ -32,7 +32,7 @@ class Rest:
     """A pool of kept connections to the Qdrant at ``url``.
 
     ``most_seconds`` bounds each call whatever the deadline allows. ``verify`` replaces the system's
-    certificate authorities. ``parameters`` go with each POST. ``zipped`` asks for compressed answers.
+    certificate authorities. ``parameters`` go with each POST.
     """
 
     def __init__(
@@ -43,14 +43,10 @@ class Rest:
         most_seconds: float,
         verify: SSLContext | None = None,
         parameters: Mapping[str, str] | None = None,
-        zipped: bool = True,
     ) -> None:
         self._most_seconds = most_seconds
         self._given = dict(parameters or {})
-        self._headers = {
-            "content-type": "application/json",
-            "accept-encoding": "gzip" if zipped else "identity",
-        }
+        self._headers = {"content-type": "application/json", "accept-encoding": "gzip"}
         self.client = httpx.Client(
             base_url=checked_url(url),
             headers={"api-key": api_key} if api_key else {},
