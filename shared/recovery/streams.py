@@ -28,14 +28,16 @@ _MOST_WINDOW = 1 << 27
 class PartWriter:
     """Writes one object. Set ``rows`` or ``points`` inside its context; after it, ``entry`` describes it."""
 
-    def __init__(self, name: str, out: ObjectWriter, encryptor: Encryptor | None, key_id: str) -> None:
+    def __init__(
+        self, name: str, out: ObjectWriter, encryptor: Encryptor | None, key_id: str, level: int = LEVEL
+    ) -> None:
         self.name = name
         self.rows = 0
         self.points = 0
         self._out = out
         self._encryptor = encryptor
         self._key_id = key_id
-        self._compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).compressobj()
+        self._compressor = zstandard.ZstdCompressor(level=level, write_checksum=True).compressobj()
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._plain, self._stored = hashlib.sha256(), hashlib.sha256()
@@ -101,15 +103,21 @@ class PartWriter:
 
 @contextmanager
 def part_writer(
-    store: ObjectStore, name: str, cipher: PointCipher | None, deadline: Deadline
+    store: ObjectStore,
+    name: str,
+    cipher: PointCipher | None,
+    deadline: Deadline,
+    *,
+    level: int = LEVEL,
 ) -> Iterator[PartWriter]:
-    """Stream one object of a part. With an exception no object appears. ``cipher`` None leaves it plain.
+    """Stream one object of a part. With an exception no object appears. ``cipher`` None leaves it plain;
+    ``level`` is that of zstd.
 
     Errors: those of :class:`~shared.ports.ObjectStore` and :class:`~shared.ports.KeyWrapper`.
     """
     encryptor = cipher.encryptor(name, deadline) if cipher else None
     with store.open_write(name, deadline) as out:
-        writer = PartWriter(name, out, encryptor, cipher.key_id if cipher else "")
+        writer = PartWriter(name, out, encryptor, cipher.key_id if cipher else "", level)
         yield writer
         writer.finish()
     writer.describe()

@@ -36,6 +36,8 @@ from shared.retrieval.layout import Facts, read_statistics
 PAGE_POINTS = 256
 OBJECT_BYTES = 64 << 20
 """An object is ended once it holds so many bytes before compression."""
+_LEVEL = 1
+"""Of zstd: vectors hardly get smaller, so a higher level would take twice the time for one byte in 25."""
 _TRIES = 3
 
 Progress = Callable[[str, int, int], None]
@@ -230,7 +232,7 @@ class VectorExport:
 
     def _object(self, cut: Cut, name: str, place: _Place, patient: Patient, watch: _Watch) -> Mark:
         setup = patient(lambda deadline: self._source.facts(place.collection, deadline))
-        with part_writer(self._store, name, self._cipher, patient.deadline) as out:
+        with part_writer(self._store, name, self._cipher, patient.deadline, level=_LEVEL) as out:
             lines = LinesWriter(out.write, _head(place, setup.spec))
             end = lines.end(self._copy(lines, place, patient, watch))
             out.points = end.points
