@@ -116,6 +116,18 @@ class Settings:
         section=_SITE,
     )
 
+    site_allowed_hosts: tuple[str, ...] = setting(
+        (),
+        "Hosts of the site that may be read over plain HTTP and in a private network, such as `localhost`; "
+        "all others over HTTPS at public addresses alone.",
+        section=_INGESTION,
+    )
+    site_connections: int = setting(
+        4, "Pages of a site that are fetched at a time.", section=_INGESTION, check=between(1, 32)
+    )
+    site_requests_per_second: float = setting(
+        20.0, "Requests a second that a site is asked, at most.", section=_INGESTION, check=between(0.1, 1000)
+    )
     golden_questions: str = setting(
         "",
         "Golden questions about the site: a folder, or `gs://bucket/prefix`, with `queries.jsonl` and "

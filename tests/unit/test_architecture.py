@@ -58,6 +58,7 @@ OUTSIDE_DOMAIN = (
     "google",
     "pg8000",
     "httpx",
+    "httpcore",
     "grpc",
     "flask",
     "numpy",

@@ -1,0 +1,1 @@
+"""A site over HTTPS, read so that no page can send the reader into a private network."""
