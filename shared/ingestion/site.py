@@ -72,3 +72,15 @@ class Source(Protocol):
         refused.
         """
         ...
+
+
+def unique(items: Iterator[Item | Refused]) -> Iterator[Item | Refused]:
+    """Of two pages with one address the second is refused."""
+    places: dict[str, str] = {}
+    for item in items:
+        if isinstance(item, Refused) or item.url not in places:
+            if isinstance(item, Item):
+                places[item.url] = item.place
+            yield item
+        else:
+            yield Refused(item.place, f"{places[item.url]} has the same address, {item.url}")

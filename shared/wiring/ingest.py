@@ -78,9 +78,12 @@ def run(
     Errors: those of :class:`~shared.ingestion.run.Ingestion`; pages that cannot be read are told to
     ``on_refused`` and listed in the report.
     """
-    site = read_folder(folder, base_url, lambda _what, done, total: reading(done, total))
-    if not site.built and not base_url:
-        site.base_url = settings.site_base_url
+    site = read_folder(
+        folder,
+        base_url,
+        lambda _what, done, total: reading(done, total),
+        markdown_base_url=settings.site_base_url,
+    )
     pages = list(site)
     refused = [f"{one.source}: {one.reason}" for one in site.refused]
     for line in refused:

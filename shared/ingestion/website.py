@@ -1,0 +1,167 @@
+"""A site over HTTPS: the pages of its manifest, else those of its sitemaps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
+from urllib.parse import urljoin
+
+from shared.errors import DependencyError, Missing, SourceError
+from shared.ingestion.addresses import join_address
+from shared.ingestion.digests import source_digest
+from shared.ingestion.files import LARGEST_FILE
+from shared.ingestion.html import read_html
+from shared.ingestion.manifest import article_hash
+from shared.ingestion.reading_files import decoded
+from shared.ingestion.site import EVERYTHING, Item, Known, Progress, Refused, Share, unique
+from shared.ingestion.weblists import Listed, list_pages
+from shared.ports import Fetched, Fetcher
+from shared.resilience.deadline import Deadline
+from shared.retrieval.chunks import Page
+
+STEP_SECONDS = 120.0
+"""Longest time for one page, with its redirects, pauses and further tries."""
+GIVE_UP = 20
+"""So many pages in a row that fail for a reason that may pass mean that the site is down."""
+_HTML = frozenset(("", "text/html", "application/xhtml+xml"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """A page that was not read for a reason that may pass."""
+
+    refused: Refused
+    error: DependencyError
+
+
+class WebSite:
+    """Implements :class:`~shared.ingestion.site.Source`.
+
+    ``place`` is the site's address, or that of its sitemap; ``base_url`` the address that its pages are
+    cited by, where that is another one (a preview is read, the published site cited). ``workers`` pages are
+    read at a time. A page whose hash the manifest tells, or that the site calls unchanged, is not sent again.
+
+    :class:`~shared.errors.DependencyError` of the last page when the site stops answering.
+    """
+
+    def __init__(self, fetcher: Fetcher, place: str, base_url: str = "", *, workers: int = 4) -> None:
+        self._fetcher = fetcher
+        self._place = place
+        self._base_url = base_url.rstrip("/")
+        self._workers = workers
+
+    @property
+    def name(self) -> str:
+        return self._base_url or self._fetcher.base.rstrip("/")
+
+    def items(
+        self, known: Known, *, share: Share = EVERYTHING, progress: Progress = lambda *_step: None
+    ) -> Iterator[Item | Refused]:
+        progress("listing", 0, 0)
+        listed = list_pages(self._fetcher, self._place)
+        mine = [one for one in listed if share(one.place)]
+        return unique(self._reading(mine, known, progress))
+
+    def _reading(self, listed: list[Listed], known: Known, progress: Progress) -> Iterator[Item | Refused]:
+        failures = 0
+        with ThreadPoolExecutor(self._workers, thread_name_prefix="site") as pool:
+            for done, found in enumerate(self._in_order(pool, listed, known), 1):
+                progress("reading", done, len(listed))
+                if isinstance(found, _Failed):
+                    failures += 1
+                    if failures >= GIVE_UP:
+                        pool.shutdown(wait=False, cancel_futures=True)
+                        raise found.error
+                    yield found.refused
+                    continue
+                failures = 0
+                if found is not None:
+                    yield found
+
+    def _in_order(
+        self, pool: ThreadPoolExecutor, listed: list[Listed], known: Known
+    ) -> Iterator[Item | Refused | _Failed | None]:
+        """What each page gave, in their order; no more than a few pages are held."""
+        waiting: list[Future[Item | Refused | _Failed | None]] = []
+        rest = iter(listed)
+        while True:
+            more = islice(rest, 2 * self._workers - len(waiting))
+            waiting += [pool.submit(self._page, one, known) for one in more]
+            if not waiting:
+                return
+            yield waiting.pop(0).result()
+
+    # ------------------------------------------------------------ one page
+
+    def _page(self, one: Listed, known: Known) -> Item | Refused | _Failed | None:
+        if one.problem:
+            return Refused(one.place, one.problem)
+        url = self._address(one.url)
+        if one.hash and known.get(url) == one.hash:
+            return Item(one.place, url, one.hash, None)
+        validator = "" if one.hash else known.get(url, "")
+        try:
+            found = self._fetcher.fetch(
+                one.url,
+                Deadline.after(STEP_SECONDS),
+                most_bytes=LARGEST_FILE,
+                etag=_after(validator, "etag:"),
+                modified=_after(validator, "modified:"),
+            )
+        except Missing as error:
+            return Refused(one.place, f"{error.detail}: it is listed and not there")
+        except DependencyError as error:
+            refused = Refused(one.place, error.detail, url)
+            return _Failed(refused, error) if error.retryable else refused
+        if not found.fresh:
+            return Item(one.place, url, validator, None)
+        return self._read(one, url, found)
+
+    def _read(self, one: Listed, url: str, found: Fetched) -> Item | Refused | None:
+        try:
+            page = _parsed(one.place, found)
+        except SourceError as error:
+            return Refused(one.place, error.message, url)
+        except RecursionError:
+            return Refused(one.place, "it is nested too deeply", url)
+        if page is None:
+            return None
+        if one.hash:
+            # A page that is not what the manifest was made of is about to be replaced: it is read again.
+            is_same = article_hash(found.body) == one.sha256
+            return Item(one.place, url, one.hash if is_same else "", replace(page, url=url))
+        canonical = urljoin(found.url, page.url)
+        own = self._address(canonical if canonical.startswith(self._fetcher.base) else found.url)
+        return Item(one.place, own, _hash_of(found), replace(page, url=own))
+
+    def _address(self, url: str) -> str:
+        """The address that a page is cited by."""
+        if not self._base_url:
+            return url
+        return join_address(self._base_url, url.removeprefix(self._fetcher.base))
+
+
+def _parsed(place: str, found: Fetched) -> Page | None:
+    """The page; None when it must not be found. Raises :class:`~shared.errors.SourceError`."""
+    rules = re.split(r"[\s,:]+", found.robots.lower())
+    if "noindex" in rules or "none" in rules:
+        return None
+    if found.content_type not in _HTML:
+        raise SourceError(f"{place} is {found.content_type[:80]} and no HTML.", hint="Leave it out.")
+    return read_html(decoded(found.body, place), url=found.url, source=place)
+
+
+def _hash_of(found: Fetched) -> str:
+    """What the site vouches for, else the bytes."""
+    if found.etag:
+        return f"etag:{found.etag}"
+    if found.modified:
+        return f"modified:{found.modified}"
+    return source_digest("bytes", data=found.body)
+
+
+def _after(text: str, prefix: str) -> str:
+    return text.removeprefix(prefix) if text.startswith(prefix) else ""
