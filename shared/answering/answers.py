@@ -38,7 +38,8 @@ class Answer:
     ``kind`` is extractive, generated or not_found; ``rung`` names the search that was used;
     ``degraded`` holds a reason for each thing that did not work as it should; ``recorded`` is true only
     when the answer is stored. ``timings_ms`` has a key a step. ``writer`` names the
-    language model, ``passages`` when the answer is quotes, or ``cache``.
+    language model, ``passages`` when the answer is quotes, or ``cache``. ``coverage`` is the share of what
+    the question's words weigh that the best passage holds, 0..1.
     """
 
     answer_id: str
@@ -53,3 +54,4 @@ class Answer:
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     usage: Usage | None = None
     writer: str = ""
+    coverage: float = 0.0

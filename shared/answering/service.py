@@ -175,6 +175,7 @@ class AnswerService:
             rung=held.rung,
             degraded=(*held.reasons, *reasons),
             generation=held.value.generation,
+            coverage=round(held.value.coverage, 3),
         )
 
     # ------------------------------------------------------------ the answer itself

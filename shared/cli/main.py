@@ -11,6 +11,7 @@ COMMANDS = {
     "ask": "Ask a question and print the answer with its links.",
     "ingest": "Bring the index to what a folder of documentation says now.",
     "eval": "Score retrieval on a folder of golden questions.",
+    "report": "Show what readers ask and the documentation does not answer.",
     "status": "Show what is indexed and whether every part answers.",
     "backups": "List the recovery points, and decide which ones stay.",
     "verify": "Read a recovery point to its end: is it whole?",

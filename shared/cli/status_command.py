@@ -12,8 +12,6 @@ from rich.table import Table
 
 from shared import settings
 from shared.cli.console import command_errors, emit_json, json_option, out, say
-from shared.errors import StackError
-from shared.settings import Settings
 
 if TYPE_CHECKING:
     from shared.telemetry.health import DependencyHealth
@@ -30,10 +28,10 @@ def command(*, as_json: bool) -> None:
     Exit code 1 when nothing works.
     """
     from shared.wiring import health, ingest
-    from shared.wiring.stack import running, services
+    from shared.wiring.stack import refuse_to_make, running, services
 
     loaded = settings.load()
-    _refuse_to_make_a_stack(loaded)
+    refuse_to_make(loaded)
     with services(loaded, say) as ready:
         found = health.examined(ready.settings)
         live = ingest.live_generation(ready.settings)
@@ -45,16 +43,6 @@ def command(*, as_json: bool) -> None:
         _show(found.dependencies, facts)
     if found.overall_status == "unhealthy":
         raise SystemExit(1)
-
-
-def _refuse_to_make_a_stack(loaded: Settings) -> None:
-    from shared.wiring.stack import is_embedded
-
-    if is_embedded(loaded) and not Path(loaded.home).exists():
-        raise StackError(
-            f"There is no stack in {Path(loaded.home).absolute()} yet.",
-            hint="Start with `make run` (or `lectern run`).",
-        )
 
 
 def _show(dependencies: Mapping[str, DependencyHealth], facts: Mapping[str, object]) -> None:

@@ -38,6 +38,7 @@ from shared.ports.memory import (
 )
 from shared.ports.models import Embedder, Embeddings, Generator, Piece, Pieces, Prompt, Turn, Usage
 from shared.ports.objects import ObjectInfo, ObjectReader, ObjectStore, ObjectWriter
+from shared.ports.questions import AskedQuestion, Questions
 from shared.ports.runs import (
     Differences,
     PlanCounts,
@@ -69,6 +70,7 @@ __all__ = [
     "AnswerRecord",
     "ApiKey",
     "ApiKeys",
+    "AskedQuestion",
     "CacheEntry",
     "ChunkLedger",
     "ChunkRecord",
@@ -114,6 +116,7 @@ __all__ = [
     "Point",
     "PointPage",
     "Prompt",
+    "Questions",
     "Run",
     "RunPages",
     "RunShare",

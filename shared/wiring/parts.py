@@ -28,6 +28,7 @@ from shared.ports import (
     Memory,
     ObjectStore,
     PassageStore,
+    Questions,
     RunPages,
     Runs,
     RunTexts,
@@ -136,6 +137,13 @@ class Parts:
         from shared.adapters.neon.answers import NeonAnswerLog
 
         return NeonAnswerLog(self._pool)
+
+    @cached_property
+    def questions(self) -> Questions:
+        """What readers asked, for the report."""
+        from shared.adapters.neon.questions import NeonQuestions
+
+        return NeonQuestions(self._pool)
 
     @cached_property
     def memory(self) -> Memory:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from shared.embedded.stack import Addresses, EmbeddedStack, Progress, reset, running
+from shared.errors import StackError
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
 from shared.wiring.parts import Parts
@@ -31,6 +32,15 @@ class Services:
 def is_embedded(settings: Settings) -> bool:
     """Whether any service is left to the embedded stack."""
     return not all(getattr(settings, name) for name in SERVICES)
+
+
+def refuse_to_make(settings: Settings) -> None:
+    """Raise StackError where there is no stack yet: for commands that only look at one."""
+    if is_embedded(settings) and not Path(settings.home).exists():
+        raise StackError(
+            f"There is no stack in {Path(settings.home).absolute()} yet.",
+            hint="Start with `make run` (or `lectern run`).",
+        )
 
 
 @contextmanager

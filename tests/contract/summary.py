@@ -63,6 +63,9 @@ SUITES = {
     "neon/test_runs.py": Suite(
         "Runs, RunPages, RunTexts", ("database",), {key: f"NeonRuns {at}" for key, at in _SERVERS.items()}
     ),
+    "neon/test_questions.py": Suite(
+        "Questions", ("database",), {key: f"NeonQuestions {at}" for key, at in _SERVERS.items()}
+    ),
     "neon/test_answers.py": Suite(
         "AnswerLog", ("database",), {key: f"NeonAnswerLog {at}" for key, at in _SERVERS.items()}
     ),

@@ -91,12 +91,27 @@ def test_the_exit_code_tells_an_answer_from_none(home: Path) -> None:
     assert lectern(home, "ask").returncode == 2
 
 
+def test_the_report_shows_what_was_not_answered(home: Path, tmp_path: Path) -> None:
+    """Writers would not learn what readers miss."""
+    for question in ("Can I pay with bitcoin?", "is payment in bitcoin possible"):
+        assert lectern(home, "ask", question).returncode == 3
+    page = tmp_path / "gaps.html"
+    done = lectern(home, "report", "--html", str(page), "--json")
+    assert done.returncode == 0, done.stderr
+    [topic] = [one for one in json.loads(done.stdout)["topics"] if "bitcoin" in one["label"]]
+    assert (topic["questions"], topic["unanswered"]) == (2, 2)
+    assert topic["pages"]
+    assert "Can I pay with bitcoin?" in page.read_text(encoding="utf-8")
+    assert "is payment in bitcoin possible" in lectern(home, "report").stdout
+
+
 def test_errors_name_the_next_step(tmp_path: Path) -> None:
     """A newcomer would be left with a stack trace."""
     cases = [
         (("ask", "hello"), "no documentation has been ingested", "lectern ingest"),
         (("ingest", str(tmp_path / "nowhere")), "is not a folder", "Name a folder"),
         (("status",), "There is no stack", "make run"),
+        (("report",), "There is no stack", "make run"),
         (("eval", str(tmp_path)), "qrels.tsv", "golden-questions.md"),
     ]
     for number, (words, message, hint) in enumerate(cases):

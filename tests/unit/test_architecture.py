@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "answering": DOMAIN,
     "ingestion": DOMAIN,
     "evaluation": DOMAIN,
+    "reporting": DOMAIN,
     "delivery": DOMAIN | {"declarations"},
     "recovery": DOMAIN,
     "adapters": BASE | {"objects", "access"},  # access has the port of token verification
@@ -37,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "answering",
         "ingestion",
         "evaluation",
+        "reporting",
         "delivery",
         "recovery",
         "adapters",
@@ -49,8 +51,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "wiring",
         "answering",
         "recovery",
+        "reporting",
         "telemetry",
-    },  # the last three for values
+    },  # the last four for values
     "functions": {"wiring"},
 }
 OUTSIDE_DOMAIN = (

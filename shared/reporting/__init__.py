@@ -1,0 +1,1 @@
+"""What readers ask and the documentation does not answer, for those who write it."""
