@@ -15,6 +15,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "resilience": {"errors"},
     "ports": {"resilience"},
     "objects": BASE,
+    "sql": BASE,
     "declarations": set(),
     "settings": {"declarations", "errors"},
     "retrieval": BASE,
@@ -26,8 +27,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": DOMAIN,
     "reporting": DOMAIN,
     "delivery": DOMAIN | {"declarations"},
-    "recovery": DOMAIN,
-    "adapters": BASE | {"objects", "access"},  # access has the port of token verification
+    "recovery": DOMAIN | {"sql"},
+    "adapters": BASE | {"objects", "access", "sql"},  # access has the port of token verification
     "embedded": BASE | {"objects"},
     "wiring": DOMAIN
     | {

@@ -2,9 +2,9 @@
 
 pg8000's own ways of running SQL with parameters send it in three parts, each with its own Sync.
 Behind a transaction pooler each part may meet another server: one client is handed another one's
-rows. This module is the only one that touches pg8000's connection, and sends Parse, Bind,
-Describe, Execute and one Sync together. That is one round trip from the first use on, one implicit
-transaction, and needs nothing that a pooler has to remember (message flow:
+rows. This module (COPY: :mod:`shared.adapters.neon.copy_protocol`) is the only one that touches pg8000's
+connection, and sends Parse, Bind, Describe, Execute and one Sync together. That is one round trip from the
+first use on, one implicit transaction, and needs nothing that a pooler has to remember (message flow:
 https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY).
 """
 
@@ -14,7 +14,7 @@ import select
 import socket
 import ssl
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ from pg8000.converters import make_params
 from pg8000.core import DESCRIBE, NULL_BYTE, PORTAL, SYNC_MSG, Context
 from scramp import ScramException
 
+from shared.adapters.neon.copy_protocol import CopyConnection
 from shared.adapters.neon.faults import SERVICE, breaks_connection, translate
 from shared.adapters.neon.url import DatabaseUrl
 from shared.errors import AccessDenied, DependencyError, Garbled, Unreachable
@@ -77,7 +78,7 @@ class _TlsSocket(_Timed, ssl.SSLSocket):
     pass
 
 
-class _Connection(pg8000.native.Connection):  # type: ignore[misc]
+class _Connection(CopyConnection):
     def run_together(self, sql: str, values: Mapping[str, Any]) -> Rows:
         """The rows of one statement; everything it takes travels in one batch with one Sync."""
         statement, pick = _placeholders(sql)
@@ -120,12 +121,20 @@ class Wire:
 
     def script(self, sql: str, deadline: Deadline, operation: str) -> Rows:
         """Run ``sql``, which has no parameters and may be several statements, in one round trip."""
-        return self._run(lambda: self._connection.run(sql), deadline, operation)
+        return self._run(lambda: self._connection.run(sql), deadline, operation) or []
 
     def query(self, sql: str, params: Mapping[str, Any], deadline: Deadline, operation: str) -> Rows:
         """Run one statement with ``:name`` parameters in one round trip."""
         values = {name: _text_array(value) for name, value in params.items()}
         return self._run(lambda: self._connection.run_together(sql, values), deadline, operation)
+
+    def copy_out(self, sql: str, write: Callable[[bytes], object], deadline: Deadline, operation: str) -> int:
+        """Run ``COPY … TO STDOUT`` and hand its data over in blocks of whole rows; the number of rows."""
+        return self._run(lambda: self._connection.copy_out(sql, write), deadline, operation)
+
+    def copy_in(self, sql: str, blocks: Iterable[bytes], deadline: Deadline, operation: str) -> int:
+        """Run ``COPY … FROM STDIN`` with ``blocks``, cut anywhere; the number of rows."""
+        return self._run(lambda: self._connection.copy_in(sql, blocks), deadline, operation)
 
     def is_stale(self) -> bool:
         """Whether the server said something while nobody asked: it closed the connection, or will."""
@@ -169,9 +178,9 @@ class Wire:
                 hint="Take channel_binding=require out of DATABASE_URL if this server is the right one.",
             )
 
-    def _run(self, call: Callable[[], Rows | None], deadline: Deadline, operation: str) -> Rows:
+    def _run(self, call: Callable[[], Result], deadline: Deadline, operation: str) -> Result:
         self._socket.deadline = deadline
-        return self._guarded(operation, call) or []
+        return self._guarded(operation, call)
 
     def _guarded(self, operation: str, call: Callable[[], Result]) -> Result:
         try:

@@ -1,0 +1,113 @@
+"""Databases of one server, seen from another one of them: made, dropped, renamed."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+
+from shared.adapters.neon.faults import SERVICE
+from shared.adapters.neon.wire import Wire
+from shared.errors import PreconditionFailed, Rejected
+from shared.resilience.deadline import Deadline
+from shared.sql import identifier, literal
+
+OPERATION = "restore"
+
+_LOCK = 7_243_392
+_COMMENT = "lectern restore"
+_MOST_NAME = 63
+_RENAME_PAUSE = 0.2
+_IN_USE = "[55006]"
+
+
+def claim(outside: Wire, name: str, deadline: Deadline) -> None:
+    sql = f"SELECT pg_try_advisory_lock({_LOCK}, hashtext({literal(name)}))"
+    if not outside.script(sql, deadline, OPERATION)[0][0]:
+        raise PreconditionFailed(
+            SERVICE,
+            OPERATION,
+            f"another restore is building {name}",
+            hint="Wait until it ends.",
+        )
+
+
+def drop_leftover(outside: Wire, name: str, deadline: Deadline) -> None:
+    sql = f"SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = {literal(name)}"  # noqa: S608
+    rows = outside.script(sql, deadline, OPERATION)
+    if rows and not str(rows[0][0] or "").startswith(_COMMENT):
+        raise PreconditionFailed(
+            SERVICE,
+            OPERATION,
+            f"there is a database {name} that no restore has made",
+            hint="Rename it, or drop it if nobody needs it.",
+        )
+    if rows:
+        drop(outside, name, deadline)
+
+
+def create(outside: Wire, name: str, target: str, mark: str, deadline: Deadline) -> None:
+    """An empty database that sorts as the target does."""
+    sql = (
+        "SELECT datcollate, datctype FROM pg_database "  # noqa: S608 - quoted
+        f"WHERE datname = {literal(target)} AND datlocprovider = 'c' AND encoding = 6"
+    )
+    rows = outside.script(sql, deadline, OPERATION)
+    like = f" LC_COLLATE {literal(rows[0][0])} LC_CTYPE {literal(rows[0][1])}" if rows else ""
+    made = f"CREATE DATABASE {identifier(name)} TEMPLATE template0 ENCODING 'UTF8'{like}"
+    outside.script(made, deadline, OPERATION)
+    comment = literal(f"{_COMMENT}: {mark}")
+    outside.script(f"COMMENT ON DATABASE {identifier(name)} IS {comment}", deadline, OPERATION)
+
+
+def _exists(outside: Wire, name: str, deadline: Deadline) -> bool:
+    sql = f"SELECT EXISTS (SELECT FROM pg_database WHERE datname = {literal(name)})"  # noqa: S608 - quoted
+    return bool(outside.script(sql, deadline, OPERATION)[0][0])
+
+
+def _end_sessions(*names: str) -> str:
+    listed = ", ".join(literal(name) for name in names)
+    return (
+        "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity "  # noqa: S608 - quoted
+        f"WHERE datname IN ({listed}) AND pid <> pg_backend_pid()"
+    )
+
+
+def take_name(outside: Wire, name: str, target: str, kept: str, deadline: Deadline) -> bool:
+    """Rename ``target`` to ``kept`` and ``name`` to ``target``, both or neither; whether ``target`` existed.
+
+    Whoever is connected to either is sent away: their next query connects to the new one.
+    """
+    there = _exists(outside, target, deadline)
+    final = identifier(target)
+    away = f"ALTER DATABASE {final} RENAME TO {identifier(kept)}; " if there else ""
+    here = f"ALTER DATABASE {identifier(name)} RENAME TO {final}; COMMENT ON DATABASE {final} IS NULL"
+    while True:
+        outside.script(_end_sessions(target, name), deadline, OPERATION)
+        try:
+            outside.script(f"BEGIN; {away}{here}; COMMIT", deadline, OPERATION)
+        except Rejected as error:
+            outside.script("ROLLBACK", deadline, OPERATION)
+            # Somebody has connected again in between.
+            if _IN_USE not in error.detail or deadline.remaining() < 2 * _RENAME_PAUSE:
+                raise
+            threading.Event().wait(_RENAME_PAUSE)
+        else:
+            return there
+
+
+def drop(outside: Wire, name: str, deadline: Deadline) -> None:
+    """Drop a database, whoever is connected to it."""
+    outside.script(f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE)", deadline, OPERATION)
+
+
+def free_name(outside: Wire, name: str, tail: str, deadline: Deadline) -> str:
+    """``name_tail``, numbered when a database has that name."""
+    tails = itertools.chain([f"_{tail}"], (f"_{tail}_{number}" for number in itertools.count(2)))
+    names = (shortened(name, each) for each in tails)
+    return next(each for each in names if not _exists(outside, each, deadline))
+
+
+def shortened(name: str, tail: str) -> str:
+    """``name`` and ``tail`` within what Postgres keeps of a name."""
+    kept = name.encode()[: _MOST_NAME - len(tail.encode())]
+    return kept.decode("utf-8", "ignore") + tail
