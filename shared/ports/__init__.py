@@ -22,6 +22,7 @@ from shared.ports.json import Json
 from shared.ports.keys import KeyWrapper
 from shared.ports.leases import Holding, Leases
 from shared.ports.ledger import ChunkLedger, ChunkRecord, Generation, Ledger, LedgerClock, PageRecord
+from shared.ports.measurements import Measurements, Readers
 from shared.ports.memory import (
     Allowance,
     AnswerCache,
@@ -44,11 +45,21 @@ from shared.ports.runs import (
     PlanCounts,
     Run,
     RunPages,
-    Runs,
     RunShare,
     RunTexts,
+    Runs,
     StagedPage,
     TextCosts,
+)
+from shared.ports.services import (
+    Change,
+    HttpProbe,
+    JobTemplates,
+    Revision,
+    Service,
+    Services,
+    Target,
+    Template,
 )
 from shared.ports.vectors import (
     CollectionSpec,
@@ -72,6 +83,7 @@ __all__ = [
     "ApiKeys",
     "AskedQuestion",
     "CacheEntry",
+    "Change",
     "ChunkLedger",
     "ChunkRecord",
     "CollectionFacts",
@@ -90,6 +102,8 @@ __all__ = [
     "Generator",
     "Hit",
     "Holding",
+    "HttpProbe",
+    "JobTemplates",
     "Jobs",
     "Json",
     "Kept",
@@ -97,6 +111,7 @@ __all__ = [
     "Leases",
     "Ledger",
     "LedgerClock",
+    "Measurements",
     "Memory",
     "ObjectInfo",
     "ObjectReader",
@@ -117,14 +132,20 @@ __all__ = [
     "PointPage",
     "Prompt",
     "Questions",
+    "Readers",
+    "Revision",
     "Run",
     "RunPages",
     "RunShare",
     "RunTexts",
     "Runs",
     "Search",
+    "Service",
+    "Services",
     "SparseVector",
     "StagedPage",
+    "Target",
+    "Template",
     "TextCosts",
     "Turn",
     "Usage",
