@@ -182,9 +182,19 @@ class Settings:
     region: str = setting("europe-west1", "Region of these jobs.", section=_SERVICES, key="platform.region")
     cloud_run_endpoint: str = setting(
         "",
-        "Address of a Cloud Run stand-in; empty for the real one.",
+        "Address of a stand-in for Cloud Run, and for Cloud Monitoring and IAM Credentials, which a release "
+        "asks as well; empty for the real ones.",
         section=_SERVICES,
         check=url("http", "https"),
+    )
+    release: str = setting(
+        "", "Which release this is; a deployment sets it.", section=_GENERAL, env="LECTERN_RELEASE"
+    )
+    release_api_key: str = setting(
+        "",
+        "API key with which a release asks chat its questions, in access mode `key`.",
+        section=_ACCESS,
+        secret=True,
     )
     storage_credentials: str = setting(
         "metadata",

@@ -19,7 +19,7 @@ from shared.answering.cache import CacheKey, LayeredCache, is_keepable, pages_of
 from shared.answering.memory import history
 from shared.answering.prompts import VERSION
 from shared.answering.search import SearchLadder
-from shared.answering.spool import Recorder
+from shared.answering.spool import NOWHERE, Landing, Recorder
 from shared.answering.steps import OPEN_DOOR, Cited, Door, Entry, Finished, Question, Started, Step, Text
 from shared.answering.understanding import Understood, understand
 from shared.answering.writing import Brief, Stop, Writer, Written, compose
@@ -44,7 +44,7 @@ class AnswerService:
 
     ``writers`` are tried in order; without any the passages themselves are the answer. ``shares_database``
     says whether the cache's shared store is the database that the door asks. ``new_id`` makes answer ids,
-    ``clock`` gives monotonic and ``now`` Unix seconds.
+    ``clock`` gives monotonic and ``now`` Unix seconds. ``release`` names the code: releases share no answers.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class AnswerService:
         clock: Clock,
         now: Clock,
         shares_database: bool = True,
+        release: str = "",
     ) -> None:
         self._search = search
         self._recorder = recorder
@@ -67,6 +68,8 @@ class AnswerService:
         self._clock = clock
         self._now = now
         self._shares_database = shares_database
+        # Code that answers differently must not be given the answers of other code, nor leave it its own.
+        self._code = f"{VERSION} {release}"
 
     def ask(self, question: Question, deadline: Deadline, door: Door = OPEN_DOOR) -> Answer:
         """The whole answer. Raises what :meth:`steps` raises."""
@@ -120,7 +123,8 @@ class AnswerService:
             raise
         ask.watch.lap("answer")
         cost = written.cost_usd
-        door.spent(cost)
+        # Spend is stored with the answer; of one that is not, by itself.
+        (door.left if question.unkept else door.spent)(cost)
         yield self._finish(ask, answer, written, cost)
         self._keep(key, answer, kept, deadline)
 
@@ -147,7 +151,7 @@ class AnswerService:
             return ""
         model = self._writers[0].model.model if self._writers else ""
         page = question.page
-        return CacheKey(generation, question.text, page.version, page.locale, model, VERSION).digest()
+        return CacheKey(generation, question.text, page.version, page.locale, model, self._code).digest()
 
     def _kept(self, key: str, entry: Entry, deadline: Deadline) -> Kept | None:
         if not key or self._cache is None:
@@ -219,7 +223,7 @@ class AnswerService:
             cost_usd=cost_usd,
             detail=msgspec.to_builtins(replace(answer, recorded=True, timings_ms=ask.watch.laps())),
         )
-        landing = self._recorder.keep(record, deadline)
+        landing = Landing(NOWHERE) if question.unkept else self._recorder.keep(record, deadline)
         ask.watch.lap("record")
         degraded = (*answer.degraded, *filter(None, (landing.reason,)))
         done = replace(answer, recorded=landing.recorded, degraded=degraded, timings_ms=ask.watch.laps())

@@ -17,18 +17,22 @@ NO_PAGE = PageContext()
 class Question:
     """What a reader asks, from which page, and what the page remembers of the conversation.
 
-    ``conversation_id`` may be empty: the question then stands alone, but for ``turns``.
+    ``conversation_id`` may be empty: the question then stands alone, but for ``turns``. ``unkept``: it is
+    neither answered from a cache nor kept in one, nor recorded.
     """
 
     text: str
     conversation_id: str = ""
     page: PageContext = NO_PAGE
     turns: tuple[Turn, ...] = ()
+    unkept: bool = False
 
     @property
     def is_anybodys(self) -> bool:
-        """Whether nothing of this reader's page can matter, so that another reader's answer may serve."""
-        return not (self.turns or self.page.selection)
+        """Whether another reader's answer may serve: nothing of this one's page can matter, and they let
+        it.
+        """
+        return not (self.turns or self.page.selection or self.unkept)
 
 
 @dataclass(frozen=True, slots=True)

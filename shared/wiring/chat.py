@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Generator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from functools import cache
 from typing import Self
 
@@ -116,6 +117,7 @@ def service(parts: Parts) -> AnswerService:
         clock=time.monotonic,
         now=time.time,
         shares_database=not own.redis_url,
+        release=own.release,
     )
 
 
@@ -176,11 +178,15 @@ class Chat:
         self._settings = settings
 
     def ask(self, request: Request) -> Reply | EventStream:
-        """``POST /chat``: JSON, or events when the caller accepts them."""
+        """``POST /chat``: JSON, or events when the caller accepts them. ``Cache-Control: no-store`` keeps
+        nothing of it: how a release asks its questions without telling in readers' answers and figures.
+        """
         started = time.monotonic()
         deadline = Deadline.after(self._settings.request_deadline_seconds)
         caller = self._state.admission.admit(request.headers, request.remote, deadline)
         asked = question_of(request.decode(ChatBody), self._settings)
+        if "no-store" in request.header("cache-control").lower():
+            asked = replace(asked, unkept=True)
         door = ReadersDoor(self._state, caller, request.log, database=self._database.admits())
         stop = Stop()
         steps = self._noted(self._answers.steps(asked, deadline, door, stop), request, started)
