@@ -8,6 +8,12 @@
     ├── DeadlineExceeded         the request's time is used up
     ├── SourceError              a site, folder or page that cannot be read
     ├── StackError               the embedded stack could not start, or is in use
+    ├── ReleaseError             a release that cannot be made, or does not go on
+    │   ├── ReleaseHeld          readers were taken back by hand: a person must release again
+    │   ├── ReleaseBusy          another release is under way
+    │   ├── ReleaseRefused       it does not go with the database, the index, or what was condemned before
+    │   ├── ReleaseUnhealthy     worse than stable; it was taken back
+    │   └── ReleaseInconclusive  nothing could be told in the time; it was taken back, not condemned
     ├── NoRungHeld               every way of doing one step failed; carries why each did
     └── DependencyError          an outside service; says which, doing what, on what
         ├── Unreachable          refused, reset, cut, no route, no such host       (try again)
@@ -99,6 +105,45 @@ class StackError(LecternError):
 
     code = "stack_unavailable"
     status = 503
+
+
+class ReleaseError(LecternError):
+    """A release that cannot be made, or does not go on."""
+
+    code = "release_failed"
+    status = 409
+
+
+class ReleaseHeld(ReleaseError):
+    """Readers were taken back by hand; only a person releases again."""
+
+    code = "release_held"
+
+
+class ReleaseBusy(ReleaseError):
+    """Another release is under way."""
+
+    code = "release_busy"
+
+
+class ReleaseRefused(ReleaseError):
+    """It does not go with the schema of the database or the generation of the index, or was condemned
+    before.
+    """
+
+    code = "release_refused"
+
+
+class ReleaseUnhealthy(ReleaseError):
+    """Worse than stable; it was taken back and is remembered."""
+
+    code = "release_unhealthy"
+
+
+class ReleaseInconclusive(ReleaseError):
+    """Nothing could be told of it in the time that it had; it was taken back and is not condemned."""
+
+    code = "release_inconclusive"
 
 
 class NoRungHeld(LecternError):

@@ -194,12 +194,17 @@ class Cicd:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Canary:
     """How readers are moved to a new revision of chat. ``steps`` are shares in percent; at each the candidate
-    is watched for ``step_seconds`` and asked up to ``questions`` golden questions.
+    is watched for ``step_seconds`` and asked at least ``questions`` golden questions, as stable is,
+    ``questions_per_minute`` in all: fewer than a visitor may ask. One that nothing can be told of is watched
+    for ``patience_seconds`` longer. A canary that nobody tends is anybody's after ``lease_seconds``.
     """
 
     steps: tuple[int, ...] = value((10, 50, 100), check=_steps)
     step_seconds: int = value(300, check=between(1, 86_400))
     questions: int = value(20, check=between(1, 1000))
+    questions_per_minute: int = value(40, check=between(1, 10_000))
+    patience_seconds: int = value(900, check=between(0, 86_400))
+    lease_seconds: int = value(300, check=between(1, 3600))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,6 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "settings",
         "wiring",
         "answering",
+        "delivery",
         "recovery",
         "reporting",
         "telemetry",

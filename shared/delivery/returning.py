@@ -1,0 +1,225 @@
+"""Taking readers back: a candidate that is not good enough, or a release that an operator wants undone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from shared.delivery.compatibility import Index, IndexSwitch, Return, may_return, needs_index
+from shared.delivery.desk import Desk, succeeded
+from shared.delivery.fleet import Decide, Outcome
+from shared.delivery.jobs import deploy_jobs
+from shared.delivery.release import (
+    FAILED,
+    LEFT,
+    RELEASED,
+    ROLLED_BACK,
+    Release,
+    Step,
+    release_of,
+    revision_of,
+)
+from shared.delivery.standing import (
+    CANARY,
+    HOLD,
+    LEASE,
+    Failure,
+    Hold,
+    Standing,
+    remembered,
+    shares,
+    stable_revision,
+    text_of,
+    whole,
+)
+from shared.delivery.standing import (
+    FAILED as FAILURES,
+)
+from shared.errors import DependencyError, LecternError, ReleaseError, ReleaseRefused
+from shared.ports import Change, JobTemplates, Service, Template
+from shared.resilience.deadline import Deadline
+
+INDEX_SECONDS = 5.0
+"""Longest time that asking the index may hold a rollback up."""
+
+
+# ------------------------------------------------------------ a candidate, by automation
+
+
+def take_back(desk: Desk, release: str, step: Step, *, condemned: bool) -> None:
+    """Every service back to stable, the candidate's tags gone. ``condemned`` remembers it, so that no build
+    tries the same commit again.
+    """
+    found = desk.standing()
+    notes = {CANARY: "", LEASE: ""}
+    if condemned:
+        failure = Failure(release, step.at, "; ".join(step.reasons))
+        notes[FAILURES] = remembered(found.failures, failure)
+
+    def decide(service: Service) -> Change | None:
+        own = notes if service.name == found.chat else {}
+        return whole(service, _way_back(service, release), own)
+
+    # Chat first and by itself: whoever looks in between sees readers on stable.
+    desk.fleet.change(found.chat, decide, desk.change())
+    others = {name: decide for name in desk.fleet.names if name != found.chat}
+    outcomes = desk.fleet.change_all(others, desk.change())
+    _note(desk, release, step, FAILED if condemned else LEFT)
+    succeeded(outcomes, f"Taking release {release} back")
+
+
+def _way_back(service: Service, release: str) -> str:
+    """The revision that a service was on before the candidate: what is tagged stable, which a switch leaves
+    in place; a service that somebody moved by hand stays there.
+    """
+    candidate = revision_of(service.name, release)
+    tagged = next((target.revision for target in service.traffic if target.tag == "stable"), "")
+    serving = stable_revision(service)
+    if serving != candidate:
+        return serving
+    return tagged if tagged and tagged != candidate else serving
+
+
+def _note(desk: Desk, release: str, step: Step, state: str) -> None:
+    """The manifest is for people: a bucket that is away stops no rollback."""
+    try:
+        desk.manifests.note(release, step, desk.call(), state=state)
+    except LecternError as error:
+        desk.say(f"The manifest of release {release} could not be written: {error}")
+
+
+# ------------------------------------------------------------ a release, by an operator
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where an operator's rollback leads. ``revisions``: service -> revision; ``undone`` is the release that
+    readers leave, ``target`` the one they go back to ("" for what was there before the first release).
+    """
+
+    undone: str
+    target: str
+    revisions: Mapping[str, str]
+    generation: str = ""
+    notes: tuple[str, ...] = ()
+    jobs: Mapping[str, Template] = field(default_factory=dict)
+
+
+def plan_rollback(desk: Desk, index: IndexSwitch, to: str = "") -> Plan:
+    """What a rollback would do. Raises :class:`ReleaseRefused` where going back cannot work, with the
+    reason.
+    """
+    found = desk.standing()
+    undone = _undone(found)
+    serving = _manifest(desk, undone)
+    plan = _to(found, to, undone) if to else _back(found, undone, serving)
+    target = _manifest(desk, plan.target)
+    returned = _may_return(target, serving, index, found.contracts)
+    if returned.problems:
+        raise ReleaseRefused(
+            f"Readers cannot go back to release {plan.target}: {'; '.join(returned.problems)}.",
+            hint="Choose another with `lectern rollback --to RELEASE`; `lectern release status` lists them.",
+        )
+    notes = (*plan.notes, *returned.notes)
+    jobs = target.jobs if target else {}
+    return replace(plan, generation=returned.generation, notes=notes, jobs=jobs)
+
+
+def roll_back(desk: Desk, index: IndexSwitch, jobs: JobTemplates, plan: Plan, why: str) -> list[Outcome]:
+    """Move every service and job as the plan says, all at the same time, and hold: automation leaves it so.
+
+    The outcome of each; the index is switched once readers left the release that needs it.
+    """
+    hold = Hold(plan.undone, round(desk.now(), 3), why)
+    notes = {HOLD: text_of(hold), CANARY: "", LEASE: ""}
+    outcomes = desk.fleet.change_all(_deciding(plan, desk.fleet.chat, notes), desk.change())
+    outcomes += deploy_jobs(jobs, plan.jobs, desk.change())
+    if plan.generation and not any(one.error for one in outcomes):
+        index.switch(plan.generation, desk.change())
+    if plan.undone:
+        _note(
+            desk,
+            plan.undone,
+            Step(desk.now(), "rolled back by hand", reasons=(why,) if why else ()),
+            ROLLED_BACK,
+        )
+    return outcomes
+
+
+def _deciding(plan: Plan, chat: str, notes: Mapping[str, str]) -> dict[str, Decide]:
+    def of(name: str, revision: str) -> Decide:
+        return lambda service: whole(service, revision, notes if name == chat else {})
+
+    return {name: of(name, revision) for name, revision in plan.revisions.items()}
+
+
+def _undone(found: Standing) -> str:
+    """What readers leave: the candidate as soon as any of them is on it, else what serves."""
+    if found.candidate:
+        return found.candidate
+    return found.stable
+
+
+def _to(found: Standing, to: str, undone: str) -> Plan:
+    if to == undone and not found.differing() and not found.candidate:
+        raise ReleaseError(f"Readers are on release {to} already.", hint="See `lectern release status`.")
+    return Plan(undone, to, {name: revision_of(name, to) for name in found.services})
+
+
+def _back(found: Standing, undone: str, serving: Release | None) -> Plan:
+    if found.candidate:
+        revisions = {name: _way_back(service, found.candidate) for name, service in found.services.items()}
+        return Plan(undone, found.stable, revisions)
+    if serving is None:
+        raise ReleaseError(
+            "It is not known what was before: readers are on revisions without a release manifest.",
+            hint="Name one: `lectern rollback --to RELEASE`; or use gcloud: see docs/release/rollback.md.",
+        )
+    if not serving.before:
+        raise ReleaseError(
+            f"Release {undone} is the first one.", hint="Release another with `lectern release start`."
+        )
+    return Plan(undone, serving.previous, serving.before)
+
+
+def _manifest(desk: Desk, release: str) -> Release | None:
+    """The manifest, or None: a bucket that is away stops no rollback."""
+    if not release:
+        return None
+    try:
+        return desk.manifests.find(release, desk.call())
+    except DependencyError as error:
+        desk.say(
+            f"The manifest of release {release} could not be read, so nothing is checked against it: {error}"
+        )
+        return None
+
+
+def _may_return(
+    target: Release | None, serving: Release | None, index: IndexSwitch, contracts: str
+) -> Return:
+    if target is None or serving is None:
+        return Return()
+    looked = _look(index) if needs_index(target, serving) else None
+    return may_return(target, serving, looked, database_contracts=contracts)
+
+
+def _look(index: IndexSwitch) -> Index | None:
+    try:
+        return index.look(Deadline.after(INDEX_SECONDS))
+    except LecternError:
+        return None
+
+
+def serving_now(found: Standing) -> dict[str, dict[str, int]]:
+    """Service -> release -> percent, for whoever wants to see it."""
+    return {
+        name: {
+            release_of(name, revision) or revision: percent for revision, percent in shares(service).items()
+        }
+        for name, service in found.services.items()
+    }
+
+
+RETURNABLE = frozenset({RELEASED, ROLLED_BACK})
+"""States of a release that readers were on."""
