@@ -15,6 +15,9 @@ COMMANDS = {
     "status": "Show what is indexed and whether every part answers.",
     "backups": "List the recovery points, and decide which ones stay.",
     "verify": "Read a recovery point to its end: is it whole?",
+    "migrate": "Bring the database to the schema of this code.",
+    "release": "Bring a new version to readers, in steps, and see where it stands.",
+    "rollback": "Take readers back to the release before.",
     "keys": "Manage the API keys of access mode `key`.",
     "spool": "Replay what Postgres could not take.",
     "config": "Show the settings in force.",
@@ -43,7 +46,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="lectern", prog_name="lectern")
 def main() -> None:
-    r"""Answers readers' questions from a documentation site, with proof.
+    """Answers readers' questions from a documentation site, with proof.
 
     \b
     Start with:   lectern run
@@ -51,7 +54,7 @@ def main() -> None:
 
     Settings come from config/<environment>.yaml and the environment; see `lectern config`.
     Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the documentation does not say.
-    """
+    """  # noqa: D301 - click wants the character itself
 
 
 if __name__ == "__main__":  # what a job's container runs

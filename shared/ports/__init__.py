@@ -45,9 +45,9 @@ from shared.ports.runs import (
     PlanCounts,
     Run,
     RunPages,
+    Runs,
     RunShare,
     RunTexts,
-    Runs,
     StagedPage,
     TextCosts,
 )

@@ -188,6 +188,12 @@ class Parts:
 
         return self._open(*jobs(self.settings))
 
+    def applied_migrations(self, deadline: Deadline) -> list[str]:
+        """Names of the migrations that the database has, in order."""
+        from shared.adapters.neon.migrate import applied
+
+        return applied(self._pool, deadline)
+
     # ------------------------------------------------------------ Qdrant
 
     @cached_property

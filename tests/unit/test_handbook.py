@@ -141,6 +141,11 @@ def assert_command(name: str, rest: str, line: str) -> None:
     context = click.Context(main)
     command = main.get_command(context, name)
     assert command is not None, f"{line}: there is no command {name}"
+    if isinstance(command, click.Group):
+        named = re.match(r"\s+([a-z]+)", rest)
+        if named:
+            assert named[1] in command.commands, f"{line}: {name} has no command {named[1]}"
+            command = command.commands[named[1]]
     known = {option for parameter in command.params for option in parameter.opts}
     for option in re.findall(r"(?<![\w-])--[a-z-]+", rest.split("|", maxsplit=1)[0]):
         assert option in known, f"{line}: {name} has no option {option}"
@@ -154,9 +159,12 @@ def test_every_command_is_described() -> None:
         command = main.get_command(context, name)
         assert command is not None
         assert f"lectern {name}" in text
-        for parameter in command.params:
-            if isinstance(parameter, click.Option) and not parameter.hidden:
-                assert parameter.opts[0] in text, f"{name} {parameter.opts[0]} is not described"
+        members = command.commands.values() if isinstance(command, click.Group) else ()
+        for one in (command, *members):
+            assert one is command or f"lectern {name} {one.name}" in text
+            for parameter in one.params:
+                if isinstance(parameter, click.Option) and not parameter.hidden:
+                    assert parameter.opts[0] in text, f"{name} {parameter.opts[0]} is not described"
 
 
 @every_text

@@ -36,6 +36,15 @@ def migrate(pool: Pool, deadline: Deadline, folder: Path = FOLDER) -> list[str]:
     return [file.stem for file in files if _apply(pool, deadline, file)]
 
 
+def applied(pool: Pool, deadline: Deadline) -> list[str]:
+    """The names of what was applied, in order; empty for a database that is new."""
+    with pool.transaction(deadline, "look at the schema") as transaction:
+        if not transaction.query("SELECT to_regclass('schema_migrations') IS NOT NULL")[0][0]:
+            return []
+        rows = transaction.query("SELECT version FROM schema_migrations ORDER BY version")
+    return [str(row[0]) for row in rows]
+
+
 def _apply(pool: Pool, deadline: Deadline, file: Path) -> bool:
     sql = file.read_text(encoding="utf-8")
     digest = hashlib.sha256(sql.encode()).hexdigest()

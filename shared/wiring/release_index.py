@@ -1,0 +1,79 @@
+"""What a release must fit to: the generations of the index and the schema of the database."""
+
+from __future__ import annotations
+
+from shared.delivery.compatibility import Index, Migration, contracts, unsafe
+from shared.delivery.deploying import Code
+from shared.errors import ReleaseRefused
+from shared.ingestion.index_points import fingerprint
+from shared.resilience.deadline import Deadline
+from shared.wiring.parts import Parts
+
+_LEASE_SECONDS = 10.0
+
+
+class LedgerIndex:
+    """Implements :class:`~shared.delivery.compatibility.IndexSwitch` with the ledger and Qdrant's alias."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._alias = parts.settings.qdrant_alias
+
+    def look(self, deadline: Deadline) -> Index:
+        live = self._parts.vector_search.aliases(deadline).get(self._alias, "").removeprefix(self._prefix)
+        known = self._parts.ledger.generations(deadline)
+        return Index(live, {one.id: one.fingerprint for one in known if one.status != "building"})
+
+    def switch(self, generation: str, deadline: Deadline) -> None:
+        ledger = self._parts.ledger
+        with self._parts.leases.hold("ingestion", "rollback", deadline, wait_seconds=_LEASE_SECONDS):
+            known = {one.id: one for one in ledger.generations(deadline)}
+            self._parts.vector_admin.switch_alias(self._alias, f"{self._prefix}{generation}", deadline)
+            ledger.finish_generation(generation, known[generation].pages, known[generation].chunks, deadline)
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self._alias.removesuffix('-live')}-"
+
+
+def code_of(parts: Parts, deadline: Deadline) -> Code:
+    """What this code needs, and what the database has."""
+    files = migrations()
+    applied = parts.applied_migrations(deadline)
+    embedder = parts.embedder
+    return Code(
+        schema=files[-1].name if files else "",
+        contracts=contracts(files),
+        fingerprint=fingerprint(embedder.model if embedder else ""),
+        database=max(applied, default=""),
+    )
+
+
+def migrations() -> list[Migration]:
+    """The migrations of this code, in order."""
+    from shared.adapters.neon.migrate import FOLDER
+
+    return [
+        Migration(path.stem, path.read_text(encoding="utf-8"))
+        for path in sorted(FOLDER.glob("[0-9][0-9][0-9][0-9]_*.sql"))
+    ]
+
+
+def pending(parts: Parts, deadline: Deadline) -> list[Migration]:
+    """The migrations that the database lacks."""
+    applied = set(parts.applied_migrations(deadline))
+    return [one for one in migrations() if one.name not in applied]
+
+
+def check_expands(parts: Parts, stable_schema: str, deadline: Deadline) -> None:
+    """Raise where the pending migrations would take something away from the code that readers are on. The
+    first migrations of an empty database take nothing from anybody.
+    """
+    if not parts.applied_migrations(deadline):
+        return
+    problems = unsafe(pending(parts, deadline), stable_schema)
+    if problems:
+        raise ReleaseRefused(
+            "These migrations cannot be applied now:\n" + "\n".join(f"  {line}" for line in problems),
+            hint="See docs/release/migrations.md: expand first, take away a release later.",
+        )
