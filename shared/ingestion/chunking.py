@@ -49,17 +49,25 @@ def _chunk(page: Page, section: Section, blocks: Sequence[Block], position: int)
 
 
 def _groups(section: Section, size: ChunkSize) -> Iterator[tuple[Block, ...]]:
-    """Runs of blocks that fit; a section without blocks is one empty run."""
+    """Runs of blocks that fit; a section without blocks is one empty run. Labels stay with what they name."""
     group: list[Block] = []
-    length = 0
     for block in (part for whole in section.blocks for part in _parts(whole, size.block)):
-        if group and length + len(block.text) > size.most:
-            yield tuple(group)
-            group, length = [], 0
+        if sum(len(one.text) for one in group) + len(block.text) > size.most:
+            end = _before_labels(group) or len(group)
+            if end:
+                yield tuple(group[:end])
+            group = group[end:]
         group.append(block)
-        length += len(block.text)
     if group or not section.blocks:
         yield tuple(group)
+
+
+def _before_labels(group: Sequence[Block]) -> int:
+    """Where the labels begin that end the group; its length when it ends otherwise."""
+    end = len(group)
+    while end and group[end - 1].kind == "label":
+        end -= 1
+    return end
 
 
 def _parts(block: Block, most: int) -> Iterator[Block]:

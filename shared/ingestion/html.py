@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -41,9 +42,7 @@ _BLOCKS = frozenset(
         "li",
     )
 )
-_UNTITLED = frozenset(
-    ("note", "tip", "info", "warning", "danger", "caution", "important", "secondary", "success")
-)
+_ADMONITION = re.compile(r"\btheme-admonition-([a-z]+)")
 _DEEPEST = 60
 
 
@@ -148,8 +147,8 @@ class _Reader:
         elif tag == "table":
             self._flush()
             self.outline.block(Block("table", "\n".join(_rows(node))))
-        elif tag in ("summary", "dt") or "admonitionHeading" in _classes(node):
-            self._label(node)
+        elif tag in ("summary", "dt"):
+            self._label(_inline(node))
         elif tag in _BLOCKS:
             self._flush()
             self._container(node, depth)
@@ -158,19 +157,28 @@ class _Reader:
 
     def _container(self, node: LexborNode, depth: int) -> None:
         classes = _classes(node)
-        if "codeBlockTitle" in classes or "theme-doc-toc" in classes or "theme-doc-breadcrumbs" in classes:
+        if "theme-doc-toc" in classes or "theme-doc-breadcrumbs" in classes:
             return
-        if "tabs-container" in classes:
+        if "admonitionHeading" in classes:
+            self._label(_admonition(node))
+        elif "codeBlockTitle" in classes:
+            self._label(_inline(node))
+        elif "tabs-container" in classes:
             self._tabs(node, depth)
-            return
-        self.read(node, depth + 1)
+        else:
+            self.read(node, depth + 1)
 
     def _tabs(self, node: LexborNode, depth: int) -> None:
-        """Every panel under its label; the browser shows one of them, a question may be about any."""
-        labels = [tidy(tab.text()) for tab in node.css("[role=tab]")]
-        for number, panel in enumerate(node.css("[role=tabpanel]")):
-            if number < len(labels):
-                self.outline.block(Block("prose", labels[number]))
+        """Every panel under its label; the browser shows one of them, a question may be about any. Lazy tabs
+        bring only the panel that is chosen at first.
+        """
+        tabs = [tab for tab in node.css("[role=tab]") if _tabs_around(tab) == node.mem_id]
+        panels = [panel for panel in node.css("[role=tabpanel]") if _tabs_around(panel) == node.mem_id]
+        if len(panels) < len(tabs):
+            tabs = [tab for tab in tabs if tab.attributes.get("aria-selected") == "true"]
+        labels = [_inline(tab).replace("\n", " ") for tab in tabs]
+        for number, panel in enumerate(panels):
+            self._label(labels[number] if number < len(labels) else "")
             self.read(panel, depth + 1)
 
     def _heading(self, node: LexborNode) -> None:
@@ -180,12 +188,9 @@ class _Reader:
             int((node.tag or "h2")[1]), _inline(node).replace("`", "").replace("\n", " "), anchor
         )
 
-    def _label(self, node: LexborNode) -> None:
-        """A line of its own; the title that Docusaurus puts where the writer gave none says nothing."""
+    def _label(self, text: str) -> None:
         self._flush()
-        text = _inline(node)
-        if text.lower() not in _UNTITLED:
-            self.outline.block(Block("prose", text))
+        self.outline.block(Block("label", text))
 
     def _listing(self, node: LexborNode) -> None:
         self._flush()
@@ -223,6 +228,23 @@ class _Reader:
         self.outline.block(Block("prose", text))
 
 
+def _admonition(heading: LexborNode) -> str:
+    """``Warning: Root is needed``; the kind alone where the writer gave no title."""
+    around = _ADMONITION.search(_classes(heading.parent))
+    kind, title = around[1].capitalize() if around else "", _inline(heading).replace("\n", " ")
+    if not kind or title.lower() == kind.lower():
+        return kind or title
+    return f"{kind}: {title}" if title else kind
+
+
+def _tabs_around(node: LexborNode) -> int:
+    """Which group of tabs the node belongs to: tabs may hold tabs."""
+    above = node.parent
+    while above is not None and "tabs-container" not in _classes(above):
+        above = above.parent
+    return above.mem_id if above is not None else 0
+
+
 def _classes(node: LexborNode | None) -> str:
     return (node.attributes.get("class") or "") if node is not None else ""
 
@@ -251,11 +273,19 @@ def _raw(node: LexborNode, depth: int = 0) -> str:
         return ""
     if tag == "br":
         return "\n"
+    if tag == "span" and _classes(node) == "katex":
+        return _formula(node)
     inner = "".join(_raw(child, depth + 1) for child in node.iter(include_text=True))
     if tag == "code" and inner.strip():
         ticks = "``" if "`" in inner else "`"
         return f"{ticks}{inner}{ticks}"
     return f"\n{inner}\n" if tag in ("p", "div", "li") else inner
+
+
+def _formula(node: LexborNode) -> str:
+    """KaTeX writes each formula twice, for eyes and for screen readers, and once as TeX: that is taken."""
+    written = node.css_first("annotation")
+    return written.text().strip() if written is not None else node.text()
 
 
 def _rows(table: LexborNode) -> Iterator[str]:

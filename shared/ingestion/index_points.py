@@ -14,7 +14,7 @@ from shared.retrieval.statistics import K1, B, FieldCounter, Statistics
 
 LEAST_PROSE = 20
 """A passage with less prose than so many characters gets no dense vector."""
-_RULES = 2  # raise it when reading, chunking or tokens change: it stands in every fingerprint
+_RULES = 3  # raise it when reading, chunking or tokens change: it stands in every fingerprint
 
 
 def fingerprint(model: str, size: ChunkSize = DEFAULT_SIZE) -> str:

@@ -10,12 +10,13 @@ from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
 from shared.ingestion.front_matter import split_front_matter, text_of
-from shared.ingestion.mdx import strip_mdx
+from shared.ingestion.mdx import LABEL, strip_mdx
 from shared.ingestion.outline import Outline, tidy, tidy_lines
 from shared.ingestion.slug import Slugger
 from shared.retrieval.chunks import Block, Page
 
 EXPLICIT_ID = re.compile(r"\s*\{#([\w-]+)\}\s*$")
+_CODE_TITLE = re.compile(r"""\btitle=(?:"([^"]*)"|'([^']*)')""")
 _LISTS = ("bullet_list", "ordered_list")
 
 
@@ -79,7 +80,7 @@ class _Reader:
         elif node.type in _LISTS:
             self._list(node, 0)
         elif node.type == "paragraph":
-            self.outline.block(Block("prose", _inline(node)))
+            self.outline.block(Block("label" if _is_label(node) else "prose", _inline(node)))
         else:
             self.read(node.children)
 
@@ -93,6 +94,9 @@ class _Reader:
     def _listing(self, node: SyntaxTreeNode) -> None:
         self._flush()
         language = node.info.split()[0] if node.info.split() else ""
+        title = _CODE_TITLE.search(node.info)
+        if title:
+            self.outline.block(Block("label", tidy(title[1] or title[2] or "")))
         self.outline.block(Block("code", node.content.rstrip("\n"), language.strip("{}")))
 
     def _list(self, node: SyntaxTreeNode, depth: int) -> None:
@@ -105,7 +109,7 @@ class _Reader:
         for child in item.children:
             if child.type in _LISTS:
                 self._list(child, depth + 1)
-            elif child.type == "paragraph":
+            elif child.type == "paragraph" and not _is_label(child):
                 self._lines.append(lead + _inline(child).replace("\n", " "))
                 lead = " " * len(lead)
             else:
@@ -116,6 +120,12 @@ class _Reader:
         if self._lines:
             lines, self._lines = self._lines, []
             self.outline.block(Block("prose", "\n".join(lines)))
+
+
+def _is_label(paragraph: SyntaxTreeNode) -> bool:
+    """Whether the paragraph is one that :func:`strip_mdx` made."""
+    first = next((node for node in paragraph.walk() if node.type == "text"), None)
+    return first is not None and first.content.startswith(LABEL)
 
 
 def _rows(table: SyntaxTreeNode) -> Iterator[str]:

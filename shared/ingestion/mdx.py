@@ -1,7 +1,8 @@
 """Takes out of Markdown what only the MDX compiler understands, and keeps what the reader would see.
 
-Listings and inline code are left alone. Content between tags stays (tabs, details, columns), the label
-of a tab and the title of an admonition become lines of their own. Line breaks are kept where a removed
+Listings and inline code are left alone. Content between tags stays (tabs, details, columns); the label of a
+tab, the kind and title of an admonition and the summary of details become paragraphs of their own that begin
+with :data:`LABEL`. Line breaks are kept where a removed
 thing stood alone, so that the Markdown around it keeps its meaning.
 """
 
@@ -9,6 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+
+LABEL = "\ue000"
+"""Begins a paragraph that says what the next block is; private to Lectern, taken out of what is read."""
 
 _FENCE = re.compile(r"^[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)*(`{3,}|~{3,})(.*)$")
 _ESM = re.compile(
@@ -20,7 +24,7 @@ _ADMONITION = re.compile(
     r"[ \t]*(?:\{[^}]*\})?[ \t]*$"
 )
 _HEADING_ID = re.compile(r"^(\s*#{1,6}\s.*?)\{/\*\s*#([\w-]+)\s*\*/\}(?=\s*$)")
-_LABEL = re.compile(r"""\blabel\s*=\s*(?:"([^"]*)"|'([^']*)'|\{\s*["'`]([^"'`]*)["'`]\s*\})""")
+_TAB_LABEL = re.compile(r"""\blabel\s*=\s*(?:"([^"]*)"|'([^']*)'|\{\s*["'`]([^"'`]*)["'`]\s*\})""")
 _LITERAL = re.compile(r"""\{\s*(?:'([^'\n]*)'|"([^"\n]*)"|`([^`$\n]*)`)\s*\}""")
 _OPENING = re.compile(r"</?([A-Za-z][\w.:-]*)?(?=[\s/>])")
 _FRAGMENT = re.compile(r"</?>")
@@ -44,7 +48,7 @@ _LONGEST_MODULE = 400
 def strip_mdx(source: str) -> str:
     """The Markdown of an MDX text."""
     pieces: list[str] = []
-    for is_code, part in _split_listings(_without_comments(source)):
+    for is_code, part in _split_listings(_without_comments(source.replace(LABEL, ""))):
         pieces.append(part if is_code else _strip_tags(_strip_lines(part)))
     return "".join(pieces)
 
@@ -123,8 +127,12 @@ def _end_of_module(lines: list[str], start: int) -> int:
 
 def _admonition(mark: re.Match[str]) -> str:
     indent = mark["indent"]
+    if not mark["kind"]:
+        return f"{indent.rstrip()}\n"
     title = (mark["label"] or mark["title"] or "").strip()
-    return f"\n{indent}**{title}**\n\n" if title and mark["kind"] else f"{indent.rstrip()}\n"
+    kind = mark["kind"].capitalize()
+    named = f"{kind}: {title}" if title and title.lower() != kind.lower() else kind
+    return f"\n{indent}{LABEL}**{named}**\n\n"
 
 
 def _strip_tags(text: str) -> str:
@@ -234,11 +242,15 @@ def _is_element(name: str, before: str) -> bool:
 
 
 def _visible(text: str, at: int, end: int) -> str:
-    """The label of a tab on a line of its own; a space for a break; else nothing."""
-    label = _LABEL.search(text, at, end)
+    """The label of a tab and a summary as paragraphs of their own; a space for a break; else nothing."""
+    before = _line_before(text, at)
+    lead = before[: len(before) - len(before.lstrip(" \t>"))]
+    label = _TAB_LABEL.search(text, at, end)
     if label and text.startswith("<TabItem", at):
         words = next(group for group in label.groups() if group is not None)
-        before = _line_before(text, at)
-        lead = before[: len(before) - len(before.lstrip(" \t>"))]
-        return f"\n\n{lead}{words}\n\n{lead}"
+        return f"\n\n{lead}{LABEL}{words}\n\n{lead}"
+    if text.startswith("<summary", at):
+        return f"\n\n{lead}{LABEL}"
+    if text.startswith("</summary", at):
+        return f"\n\n{lead}"
     return " " if text[at : at + 3].lower() in ("<br", "<td", "<th") else ""

@@ -7,7 +7,7 @@ import re
 from shared.retrieval.chunks import Block, Section
 
 _SPACES = re.compile(r"[ \t\r\f\v\u00a0]+")
-_INVISIBLE = str.maketrans(dict.fromkeys("\u200b\u200c\u200d\ufeff\u2060"))
+_INVISIBLE = str.maketrans(dict.fromkeys("\u200b\u200c\u200d\ufeff\u2060\ue000"))
 
 
 class Outline:

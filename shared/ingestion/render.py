@@ -9,7 +9,7 @@ from markdown_it.token import Token
 
 from shared.ingestion.front_matter import split_front_matter
 from shared.ingestion.markdown import EXPLICIT_ID, parser, read_markdown
-from shared.ingestion.mdx import strip_mdx
+from shared.ingestion.mdx import LABEL, strip_mdx
 
 Link = Callable[[str], str]
 """Turns the target of a link in the source into the address it has when served."""
@@ -38,4 +38,4 @@ def _tidy_inline(token: Token, link: Link) -> None:
         if child.type == "link_open":
             child.attrSet("href", link(str(child.attrGet("href") or "")))
         elif child.type == "text":
-            child.content = EXPLICIT_ID.sub("", child.content)
+            child.content = EXPLICIT_ID.sub("", child.content.replace(LABEL, ""))

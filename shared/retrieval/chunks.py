@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Literal
 
-BlockKind = Literal["prose", "code", "table"]
+BlockKind = Literal["prose", "label", "code", "table"]
 
 STATISTICS_ID = str(uuid.UUID(int=0))
 """The reserved point that carries a collection's statistics and facts."""
@@ -18,6 +18,9 @@ STATISTICS_ID = str(uuid.UUID(int=0))
 class Block:
     """The smallest piece of a page that is never cut without need: a paragraph, a list item with what
     it holds, a table, a code listing. ``text`` is what the reader sees; ``language`` is that of a listing.
+
+    A label says what the next block is: the kind and title of an admonition, the name of a tab, the summary
+    of details, the file that a listing stands in.
     """
 
     kind: BlockKind
@@ -31,7 +34,7 @@ class Block:
         """
         if self.kind == "table":
             return _with_rule(self.text)
-        if self.kind == "prose":
+        if self.kind in ("prose", "label"):
             return self.text
         fence = "```"
         while fence in self.text:

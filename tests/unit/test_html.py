@@ -71,7 +71,49 @@ def test_every_tab_is_read_under_its_label() -> None:
         "<div><div role=tabpanel><p>Use apt.</p></div>"
         "<div role=tabpanel hidden><p>Use winget.</p></div></div></div>"
     )
-    assert [block.text for block in blocks(body)] == ["Linux", "Use apt.", "Windows", "Use winget."]
+    assert blocks(body) == [
+        Block("label", "Linux"),
+        Block("prose", "Use apt."),
+        Block("label", "Windows"),
+        Block("prose", "Use winget."),
+    ]
+
+
+TABS = (
+    "<div class=tabs-container><ul role=tablist><li role=tab aria-selected={first}>One"
+    "<li role=tab aria-selected={second}>Two</ul><div>{panels}</div></div>"
+)
+
+
+def test_tabs_inside_of_tabs_are_read_once_and_lazy_ones_under_their_label() -> None:
+    """A command would be quoted as that of another system."""
+    inner = TABS.format(first="true", second="false", panels="<p role=tabpanel>a<p role=tabpanel>b")
+    outer = TABS.format(
+        first="true", second="false", panels=f"<div role=tabpanel>{inner}</div><div role=tabpanel>c</div>"
+    )
+    assert [block.text for block in blocks(outer)] == ["One", "One", "a", "Two", "b", "Two", "c"]
+    lazy = TABS.format(first="false", second="true", panels="<div role=tabpanel>b</div>")
+    assert blocks(lazy) == [Block("label", "Two"), Block("prose", "b")]
+
+
+def test_formulas_stand_once_as_they_were_written() -> None:
+    """Formulas would stand twice, once without their structure."""
+    formula = (
+        "<span class=katex><span class=katex-mathml><math><mi>E</mi><annotation encoding=application/x-tex>"
+        "E=mc^2</annotation></math></span><span class=katex-html aria-hidden=true>E=mc2</span></span>"
+    )
+    assert blocks(f"<p>Since {formula}.") == [Block("prose", "Since E=mc^2.")]
+
+
+def test_a_label_stays_with_what_it_names() -> None:
+    """A warning would end one passage and what it warns of begin the next."""
+    body = (
+        f"<p>{'word ' * 198}</p><div class=tabs-container><ul><li role=tab>Linux</ul>"
+        f"<div role=tabpanel>{'text ' * 50}</div></div>"
+    )
+    first, second = chunk_page(page_of(body))
+    assert first.text.endswith("word")
+    assert second.text.startswith("Linux\n\ntext")
 
 
 def test_listings_keep_lines_and_language_without_buttons() -> None:
@@ -84,16 +126,16 @@ def test_listings_keep_lines_and_language_without_buttons() -> None:
         "<div class=token-line><span class=plain>  make &lt;all&gt;</span><br/></div></code></pre>"
         "<div class=buttons><button>Copy</button></div></div></div>"
     )
-    assert blocks(body) == [Block("code", "cd acme\n  make <all>", "bash")]
+    assert blocks(body) == [Block("label", "terminal"), Block("code", "cd acme\n  make <all>", "bash")]
 
 
 def test_admonitions_details_tables_and_lists() -> None:
     """What stands in boxes and tables could not be quoted."""
     body = (
-        '<div class="theme-admonition alert">'
+        '<div class="theme-admonition theme-admonition-warning alert">'
         "<div class=admonitionHeading_x><span><svg></svg></span>Root needed</div>"
         "<div class=admonitionContent_x><p>Use <strong>root</strong>.</div></div>"
-        '<div class="theme-admonition alert">'
+        '<div class="theme-admonition theme-admonition-tip alert">'
         "<div class=admonitionHeading_x>tip</div><div><p>Be calm.</div></div>"
         "<details><summary>More</summary><div><p>Hidden <em>word</em>.</div></details>"
         "<table><thead><tr><th>code<th>meaning<tbody><tr><td><code>0</code><td>fine</table>"
@@ -101,10 +143,11 @@ def test_admonitions_details_tables_and_lists() -> None:
         "<ol><li>Run:<pre><code class=language-sh>go</code></pre></ol>"
     )
     assert blocks(body) == [
-        Block("prose", "Root needed"),
+        Block("label", "Warning: Root needed"),
         Block("prose", "Use root."),
+        Block("label", "Tip"),
         Block("prose", "Be calm."),
-        Block("prose", "More"),
+        Block("label", "More"),
         Block("prose", "Hidden word."),
         Block("table", "code | meaning\n`0` | fine"),
         Block("prose", "- One\n  - deep\n- Two"),

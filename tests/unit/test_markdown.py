@@ -103,7 +103,7 @@ Plain.
 <Tabs values={[{label: '>'}]}>
   <TabItem value="npm" label="npm">
 
-    ```bash
+    ```bash title="shell.sh" {1}
     npm install <name>
     ```
 
@@ -118,13 +118,25 @@ Hidden &amp; found, `Map<String>` and List<String>.<br/>Next{' '}line. {/* a com
 </details>
 """
     assert blocks(text) == [
-        Block("prose", "Back up first"),
+        Block("label", "Danger: Back up first"),
         Block("prose", "This deletes `data`."),
+        Block("label", "Note"),
         Block("prose", "Plain."),
-        Block("prose", "npm"),
+        Block("label", "npm"),
+        Block("label", "shell.sh"),
         Block("code", "npm install <name>", "bash"),
-        Block("prose", "More"),
+        Block("label", "More"),
         Block("prose", "Hidden & found, `Map<String>` and List<String>. Next line."),
+    ]
+
+
+def test_a_character_of_our_own_in_a_page_means_nothing() -> None:
+    """A writer's private character would turn prose into labels, or stand in quotes as a box."""
+    assert blocks("\ue000One\ue000 two.") == [Block("prose", "One two.")]
+    assert blocks("- a\n\n  :::tip[b]\n\n  c\n\n  :::\n") == [
+        Block("prose", "- a"),
+        Block("label", "Tip: b"),
+        Block("prose", "  c"),
     ]
 
 
