@@ -6,10 +6,10 @@ READY := $(VENV)/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-all tools check lock bench chaos mutations clean
+.PHONY: help run setup test test-all tools check check-terraform lock bench chaos mutations clean
 
 help: ## list the commands
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make the virtual environment
 
@@ -45,6 +45,9 @@ tools:
 	  echo "This needs$$missing. Install that first, on Debian: sudo apt-get install$$missing" >&2; exit 1; fi; \
 	echo "Installing$$missing ..."; export DEBIAN_FRONTEND=noninteractive; \
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing >/dev/null
+
+check-terraform: $(READY) ## Terraform's checks, against a stub of the provider: needs terraform, no network
+	@$(BIN)/python -m tests.terraform $(ARGS)
 
 mutations: $(READY) ## break each adapter's error handling on purpose: the contract suites must notice
 	@$(BIN)/python -m tests.mutations $(ARGS)

@@ -32,7 +32,6 @@ def _matches(pattern: str, words: str) -> Any:
 _memory = _matches(r"[1-9][0-9]*(Mi|Gi)", "an amount such as 512Mi or 2Gi")
 _project = _matches(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", "a project id such as lectern-production")
 _region = _matches(r"([a-z]+-[a-z]+[0-9]+)?", "a region such as europe-west1")
-_bucket = _matches(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]", "a bucket's name without gs://")
 _cron = _matches(r"\S+( \S+){4}", "five cron fields such as 0 2 * * *")
 _path = _matches(r"/[a-z/-]*", "a path such as /live")
 
@@ -124,12 +123,11 @@ class DataBucket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackupBucket:
-    """The bucket of recovery points. ``retention_days`` forbids anybody to delete a younger object; with
-    ``retention_locked`` nobody can shorten it again, ever. ``second_location`` makes a bucket there as well,
-    to which recovery points are copied.
+    """The bucket of recovery points: the setting ``backup_bucket``. ``retention_days`` forbids anybody to
+    delete a younger object; with ``retention_locked`` nobody can shorten it again, ever.
+    ``second_location`` is where the bucket of the setting ``backup_copy_bucket`` lies.
     """
 
-    name: str = value(check=_bucket)
     location: str = ""
     retention_days: int = value(7, check=between(0, 3650))
     retention_locked: bool = False
@@ -142,18 +140,16 @@ class BackupBucket:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Buckets:
     data: DataBucket = DataBucket()
-    backup: BackupBucket
+    backup: BackupBucket = BackupBucket()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Monitoring:
-    """``emails`` get the alerts. Ages are in hours; what counts as an error or as slow stands in
-    ``alert_thresholds``, what counts as too much money in ``spend_cap_usd_month``.
+    """``emails`` get the alerts. What they are held against are settings: ``alert_thresholds``,
+    ``rpo_hours``, ``drill_max_age_days``, ``spend_cap_usd_month``.
     """
 
     emails: tuple[str, ...] = ()
-    recovery_point_age_hours: int = value(26, check=between(1, 8760))
-    drill_age_hours: int = value(192, check=between(1, 8760))
     uptime_period_seconds: int = value(
         300, check=lambda s: "" if s in {60, 300, 600, 900} else "60, 300, 600 or 900"
     )
@@ -216,7 +212,7 @@ class Platform:
     functions: Mapping[str, Function]
     jobs: Mapping[str, Job]
     schedules: Mapping[str, Schedule]
-    buckets: Buckets
+    buckets: Buckets = Buckets()
     network: Network = Network()
     monitoring: Monitoring = Monitoring()
     budget: Budget = Budget()
@@ -258,3 +254,10 @@ def service_name(function: str) -> str:
 def job_name(job: str) -> str:
     """Name of a Cloud Run job: ``backup_neon`` -> ``lectern-backup-neon-job``."""
     return f"{service_name(job)}-job"
+
+
+def callers(project: str) -> tuple[str, ...]:
+    """Accounts that call the internal functions: the schedules', and that of releases, which try them."""
+    return tuple(
+        f"{name}@{project}.iam.gserviceaccount.com" for name in ("lectern-schedules", "lectern-release")
+    )

@@ -16,6 +16,7 @@ from shared.delivery.platform import (
     Job,
     Platform,
     SecretVersion,
+    callers,
 )
 from shared.delivery.reading import read
 from shared.errors import SettingsError
@@ -32,7 +33,8 @@ def load_platform(name: str, folder: Path) -> Environment:
         if isinstance(found, Mapping)
     }
     if platform is not None:
-        problems += [f"{name}.yaml: {line}" for line in _between(platform, secrets)]
+        wrong = _between(platform, secrets) + _beside(platform, content)
+        problems += [f"{name}.yaml: {line}" for line in wrong]
     if problems or platform is None:
         raise SettingsError(problems)
     return Environment(name, platform, secrets, content)
@@ -68,6 +70,29 @@ def _between(platform: Platform, secrets: Mapping[str, SecretVersion]) -> list[s
         lines.append("platform.network.static_address needs egress: direct")
     if platform.edge.enabled and not platform.edge.domains:
         lines.append("platform.edge.domains is empty; name the address that readers use")
+    return lines
+
+
+def _beside(platform: Platform, settings: Mapping[str, Any]) -> list[str]:
+    """What is wrong between the section and the settings that Terraform reads, too."""
+    wanted = ["storage_bucket", "backup_bucket"]
+    if platform.buckets.backup.second_location:
+        wanted.append("backup_copy_bucket")
+    lines = [
+        f"{name} must name a bucket (gs://…): Terraform makes it"
+        for name in wanted
+        if not str(settings.get(name, "")).startswith("gs://")
+    ]
+    if settings.get("backup_copy_bucket") and not platform.buckets.backup.second_location:
+        lines.append("platform.buckets.backup.second_location is missing: where is backup_copy_bucket?")
+    emails = settings.get("caller_emails") or []
+    lines += [
+        f"caller_emails must hold {email}, which calls the functions"
+        for email in callers(platform.project)
+        if email not in emails
+    ]
+    if not settings.get("caller_audience"):
+        lines.append("caller_audience is missing: internal callers' tokens must name it")
     return lines
 
 

@@ -54,7 +54,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     platform["schedules"]["ingest"]["cron"] = "daily"
     platform["canary"]["steps"] = [50, 10]
     platform["monitoring"]["emails"] = "me@example.com"
-    del platform["buckets"]["backup"]["name"]
+    del platform["schedules"]["drill"]["path"]
     platform["region"] = 1
     (tmp_path / "production.yaml").write_text(yaml.safe_dump(content))
     lines = problems_of(tmp_path)
@@ -66,7 +66,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         "platform.schedules.ingest.cron: 'daily' is wrong",
         "platform.canary.steps: [50, 10] is wrong; expected rising shares that end at 100",
         "platform.monitoring.emails: 'me@example.com' is not a list",
-        "platform.buckets.backup.name is missing",
+        "platform.schedules.drill.path is missing",
         "platform.region: 1 is not text",
     ):
         assert expected in lines
@@ -83,6 +83,8 @@ def test_what_does_not_fit_together_is_told(tmp_path: Path) -> None:
     platform["network"] = {"static_address": True}
     platform["edge"] = {"enabled": True}
     content["secrets"]["GEMINI_API_KEY"]["version"] = "latest"
+    platform["buckets"]["backup"]["second_location"] = "europe-west4"
+    content |= {"backup_bucket": "", "caller_emails": [], "caller_audience": ""}
     (tmp_path / "production.yaml").write_text(yaml.safe_dump(content))
     lines = problems_of(tmp_path)
     for expected in (
@@ -95,6 +97,10 @@ def test_what_does_not_fit_together_is_told(tmp_path: Path) -> None:
         "platform.network.static_address needs egress: direct",
         "platform.edge.domains is empty",
         "secrets.GEMINI_API_KEY.version is 'latest'; name it by its number",
+        "backup_bucket must name a bucket",
+        "backup_copy_bucket must name a bucket",
+        "caller_emails must hold lectern-schedules@lectern-production.iam.gserviceaccount.com",
+        "caller_audience is missing",
     ):
         assert expected in lines
 

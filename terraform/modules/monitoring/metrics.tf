@@ -1,0 +1,66 @@
+# Metrics made of log lines. The code writes one line for each figure (shared/telemetry/catalogue.py), whatever the log
+# level; a test compares these tables, the alerts and the dashboard with that catalogue.
+locals {
+  hour = 3600
+
+  # Alerts read a percentile of a distribution, which is interpolated between two bounds: growth of 5 % between them
+  # keeps the error below 5 %.
+  measures = {
+    lectern_first_token_seconds        = { unit = "s", labels = ["kind", "search", "writing"], scale = 0.01, growth = 1.05, buckets = 170 }
+    lectern_recovery_point_age_seconds = { unit = "s", labels = [], scale = 60, growth = 1.05, buckets = 195 }
+    lectern_drill_age_seconds          = { unit = "s", labels = [], scale = 60, growth = 1.05, buckets = 195 }
+    lectern_spend_usd_month            = { unit = "{USD}", labels = [], scale = 0.01, growth = 1.05, buckets = 195 }
+  }
+
+  counts = {
+    lectern_errors            = "resource.type=\"cloud_run_revision\" AND severity>=ERROR AND labels.service:*"
+    lectern_schedule_failures = "resource.type=\"cloud_scheduler_job\" AND severity>=ERROR"
+  }
+
+  own = { for name in concat(keys(local.measures), keys(local.counts)) : name => "logging.googleapis.com/user/${name}" }
+}
+
+resource "google_logging_metric" "measure" {
+  for_each = local.measures
+
+  name            = each.key
+  filter          = "resource.type=\"cloud_run_revision\" AND jsonPayload.measure=\"${each.key}\""
+  value_extractor = "EXTRACT(jsonPayload.value)"
+
+  label_extractors = { for label in each.value.labels : label => "EXTRACT(jsonPayload.labels.${label})" }
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "DISTRIBUTION"
+    unit        = each.value.unit
+
+    dynamic "labels" {
+      for_each = each.value.labels
+      content {
+        key        = labels.value
+        value_type = "STRING"
+      }
+    }
+  }
+
+  bucket_options {
+    exponential_buckets {
+      scale              = each.value.scale
+      growth_factor      = each.value.growth
+      num_finite_buckets = each.value.buckets
+    }
+  }
+}
+
+resource "google_logging_metric" "count" {
+  for_each = local.counts
+
+  name   = each.key
+  filter = each.value
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+    unit        = "1"
+  }
+}

@@ -1,0 +1,4 @@
+output "metrics" {
+  description = "Metrics made of log lines."
+  value       = keys(local.own)
+}

@@ -1,0 +1,4 @@
+variable "names" {
+  description = "Secrets that the configuration refers to."
+  type        = set(string)
+}
