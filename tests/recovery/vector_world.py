@@ -107,6 +107,7 @@ class World:
     def export(
         self,
         *,
+        point: str = POINT,
         version: int = 7,
         attempt: str = "a-1",
         object_bytes: int = 20_000,
@@ -118,12 +119,12 @@ class World:
         export = VectorExport(
             bulk or self.bulk,
             self.store,
-            self.cipher() if encrypted else None,
+            self.cipher(point) if encrypted else None,
             alias=self.alias,
             now=lambda: AT,
             object_bytes=object_bytes,
         )
-        return export.run(Cut(POINT, version, AT, attempt), patient(), progress)
+        return export.run(Cut(point, version, AT, attempt), patient(), progress)
 
     def restore(self, alias: str = "") -> VectorRestore:
         """A restore behind ``alias``, by default the one that was exported."""
