@@ -14,6 +14,7 @@ that: ``zstd -dc points-00000.jsonl.zst | jq .payload.url``.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, TypeVar
 
@@ -97,13 +98,19 @@ class LinesReader:
         line = next(lines, b"")
         for after in lines:
             point = self._decoded(decoder, line)
-            digest.add(point)
+            self._add(digest, point)
             count += 1
             yield point
             line = after
         self.end = self._decoded(msgspec.json.Decoder(End), line)
         if (count, digest.text) != (self.end.points, self.end.digest):
             raise corrupt(self._name, f"it holds {count} points that are not the {self.end.points} it counts")
+
+    def _add(self, digest: RunningDigest, point: PackedPoint) -> None:
+        try:
+            digest.add(point)
+        except struct.error as error:
+            raise corrupt(self._name, f"a vector of point {point.id[:36]} is cut ({error})") from None
 
     def _read_head(self, line: bytes) -> Head:
         head = self._decoded(msgspec.json.Decoder(Head), line)

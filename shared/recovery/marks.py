@@ -34,11 +34,15 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def save_mark(store: ObjectStore, point: str, attempt: str, mark: Mark, deadline: Deadline) -> None:
-    """Write it. Raises PreconditionFailed when another run has written that object's mark."""
+    """Write it; doing it twice changes nothing. Raises PreconditionFailed when another run has written that
+    object's mark.
+    """
     name = object_name(point, "qdrant", attempt, f"mark-{mark.index:05d}.json")
     try:
         store.put(name, msgspec.json.encode(mark), deadline, if_generation_match=0)
     except PreconditionFailed as error:
+        if _read(store, name, deadline) == mark:
+            return
         raise PreconditionFailed(
             SERVICE,
             f"export of the vectors of point {point}",

@@ -187,10 +187,13 @@ class VectorExport:
         while not marks or marks[-1].end.next is not None:
             first = marks[-1].end.next if marks else None
             mark = self._next_object(cut, attempt, _Place(collection, len(marks), first), patient, watch)
-            save_mark(self._store, cut.point, attempt, mark, patient.step())
+            self._keep(mark, cut.point, attempt, patient)
             marks.append(mark)
         self._check_unchanged(collection, watch.done, patient)
         return attempt, marks
+
+    def _keep(self, mark: Mark, point: str, attempt: str, patient: Patient) -> None:
+        patient(lambda deadline: save_mark(self._store, point, attempt, mark, deadline))
 
     def _begun(self, cut: Cut, collection: str, patient: Patient) -> tuple[str, list[Mark]]:
         """The attempt that came farthest, or a new one."""

@@ -13,9 +13,8 @@ from uuid import UUID
 
 from shared.adapters.qdrant.admin import QdrantAdmin
 from shared.adapters.qdrant.bulk import QdrantBulk
-from shared.embedded.folder import FolderStore
 from shared.embedded.key_file import KeyFile
-from shared.ports import CollectionSpec, PackedPoint, PackedSparse, Point, SparseVector
+from shared.ports import CollectionSpec, ObjectStore, PackedPoint, PackedSparse, Point, SparseVector
 from shared.recovery.crypto import PointCipher
 from shared.recovery.patience import Patient
 from shared.recovery.point import PartRecord
@@ -81,7 +80,7 @@ class World:
     place: Place
     bulk: QdrantBulk
     admin: QdrantAdmin
-    store: FolderStore
+    store: ObjectStore
     key: Path
     alias: str
 
