@@ -61,6 +61,7 @@ from shared.ports.services import (
     Target,
     Template,
 )
+from shared.ports.suggestions import PageOutline, SuggestedQuestion, SuggestionSet, SuggestionStore
 from shared.ports.vectors import (
     CollectionSpec,
     Condition,
@@ -122,6 +123,7 @@ __all__ = [
     "PackedPoint",
     "PackedSparse",
     "PackedVector",
+    "PageOutline",
     "PageRecord",
     "PassageStore",
     "PassageText",
@@ -144,6 +146,9 @@ __all__ = [
     "Services",
     "SparseVector",
     "StagedPage",
+    "SuggestedQuestion",
+    "SuggestionSet",
+    "SuggestionStore",
     "Target",
     "Template",
     "TextCosts",

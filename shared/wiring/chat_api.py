@@ -27,13 +27,12 @@ from shared.resilience.deadline import Deadline
 from shared.telemetry.metrics import CONTENT_TYPE, Metrics
 from shared.wiring.access import admission
 from shared.wiring.parts import Parts
+from shared.wiring.suggested import Suggested, Suggestions
 
 CALL_SECONDS = 5.0
 """Time for a request beside a question."""
-SUGGESTIONS = "suggestions.json"
-"""Object of the bucket with suggested questions, written by the operator."""
-_SUGGESTED = 4
-_SUGGESTIONS_SECONDS = 300.0
+_PAGE_PARAMETERS = {"url": 2000, "version": 100, "locale": 35}
+"""What `GET /suggestions` takes, and the most characters of each."""
 _SESSION_SECONDS = 1800.0
 _DAY = 86_400.0
 _ANSWER_ID = re.compile(r"[A-Za-z0-9_-]{8,64}", re.ASCII)
@@ -110,19 +109,6 @@ class FeedbackReply(msgspec.Struct, frozen=True):
     recorded: bool
 
 
-class Suggestion(msgspec.Struct, frozen=True):
-    """A question to start with; ``url`` is the page it is about, where it is about one."""
-
-    question: str
-    url: str = ""
-
-
-class Suggestions(msgspec.Struct, frozen=True):
-    """Questions to start with; none when nothing can be said."""
-
-    suggestions: tuple[Suggestion, ...]
-
-
 class RecentAnswers:
     """The answers that this instance gave last, for readers whose stream broke; at most ``most``."""
 
@@ -155,6 +141,7 @@ class State:
         self.spool = parts.spool
         self.recorder = parts.recorder
         self.admission: Admission = admission(parts)
+        self.suggested = Suggested(parts.suggestions, parts.memory, self.store)
         self.recent = RecentAnswers()
         self.metrics = Metrics(self._sessions, time.monotonic)
 
@@ -168,8 +155,6 @@ class ChatApi:
     def __init__(self, state: State, *, serves_metrics: bool) -> None:
         self._state = state
         self._serves_metrics = serves_metrics
-        self._suggested: tuple[Suggestion, ...] = ()
-        self._suggested_at: float | None = None
 
     def routes(self) -> list[Route]:
         """The routes to hand to :class:`~shared.http.app.App`."""
@@ -221,13 +206,11 @@ class ChatApi:
         )
 
     def suggestions(self, request: Request) -> Reply:
-        """``GET /suggestions``: the operator's, else titles of pages."""
+        """``GET /suggestions``: the operator's, else those of the part of the site that the reader is in."""
         self._admitted(request)
-        now = time.monotonic()
-        if self._suggested_at is None or now - self._suggested_at >= _SUGGESTIONS_SECONDS:
-            self._suggested_at = now
-            self._suggested = self._read_suggestions() or self._suggested
-        return Reply(Suggestions(self._suggested), headers={"Cache-Control": "private, max-age=300"})
+        page = {name: _parameter(request, name, most) for name, most in _PAGE_PARAMETERS.items()}
+        found = self._state.suggested.for_page(**page)
+        return Reply(Suggestions(found), headers={"Cache-Control": "private, max-age=300"})
 
     def delete(self, request: Request) -> Reply:
         """``DELETE /conversations/{conversation_id}``: 204, or 202 when it waits for the database."""
@@ -259,20 +242,6 @@ class ChatApi:
             return None
         return spool.answer(answer_id, now, deadline) or spool.answer(answer_id, now - _DAY, deadline)
 
-    def _read_suggestions(self) -> tuple[Suggestion, ...]:
-        deadline = Deadline.after(1.5)
-        if self._state.store is not None:
-            try:
-                data, _ = self._state.store.get(SUGGESTIONS, deadline.within(0.75))
-                return msgspec.json.decode(data, type=Suggestions).suggestions
-            except (LecternError, msgspec.MsgspecError, UnicodeDecodeError):
-                pass
-        try:
-            titles = self._state.memory.titles(_SUGGESTED, deadline)
-        except LecternError:
-            return ()
-        return tuple(Suggestion(title, url) for title, url in titles)
-
 
 def _later(message: str) -> RequestError:
     return RequestError(503, "unavailable", message, hint="Try again.", headers={"Retry-After": "2"})
@@ -281,6 +250,18 @@ def _later(message: str) -> RequestError:
 def checked_conversation(identifier: str) -> str:
     """The id, if it has the documented form. Raises :class:`~shared.errors.RequestError` 400 otherwise."""
     return _checked(identifier, _CONVERSATION_ID, "conversation_id")
+
+
+def _parameter(request: Request, name: str, most: int) -> str:
+    value = request.query.get(name, "")
+    if len(value) <= most and value.isprintable():
+        return value
+    raise RequestError(
+        400,
+        "invalid_request",
+        f"{name} is longer than {most} characters, or has some that cannot be printed.",
+        hint="Send the page's own address, version and language, or leave them out.",
+    )
 
 
 def _checked(value: str, form: re.Pattern[str], name: str) -> str:

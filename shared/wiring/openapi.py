@@ -15,7 +15,8 @@ from shared.answering.steps import Started, Text
 from shared.http.errors import ErrorBody
 from shared.http.openapi import Operation, Parameter, document, encode
 from shared.telemetry.metrics import CONTENT_TYPE
-from shared.wiring.chat_api import ChatBody, Done, FeedbackBody, FeedbackReply, Ready, Suggestions
+from shared.wiring.chat_api import ChatBody, Done, FeedbackBody, FeedbackReply, Ready
+from shared.wiring.suggested import Suggestions
 
 _WRONG = {400: "The body or a parameter does not have the documented form."}
 _ACCESS = {
@@ -62,9 +63,14 @@ OPERATIONS = (
     Operation(
         "GET",
         "/suggestions",
-        "Questions to start with.",
+        "Questions to start with, for the page that the reader is on.",
         replies={200: Suggestions},
-        errors=_ACCESS,
+        errors=_WRONG | _ACCESS,
+        parameters=[
+            Parameter("url", "query", "Address of the page.", "^.{0,2000}$"),
+            Parameter("version", "query", "Docs version of the page.", "^.{0,100}$"),
+            Parameter("locale", "query", "Language of the page.", "^.{0,35}$"),
+        ],
     ),
     Operation(
         "DELETE",

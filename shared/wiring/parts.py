@@ -32,6 +32,7 @@ from shared.ports import (
     RunPages,
     Runs,
     RunTexts,
+    SuggestionStore,
     VectorAdmin,
     VectorBulk,
     VectorSearch,
@@ -144,6 +145,13 @@ class Parts:
         from shared.adapters.neon.questions import NeonQuestions
 
         return NeonQuestions(self._pool)
+
+    @cached_property
+    def suggestions(self) -> SuggestionStore:
+        """Questions to start with."""
+        from shared.adapters.neon.suggestions import NeonSuggestions
+
+        return NeonSuggestions(self._pool)
 
     @cached_property
     def memory(self) -> Memory:

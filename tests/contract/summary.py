@@ -66,6 +66,9 @@ SUITES = {
     "neon/test_questions.py": Suite(
         "Questions", ("database",), {key: f"NeonQuestions {at}" for key, at in _SERVERS.items()}
     ),
+    "neon/test_suggestions.py": Suite(
+        "SuggestionStore", ("database",), {key: f"NeonSuggestions {at}" for key, at in _SERVERS.items()}
+    ),
     "neon/test_answers.py": Suite(
         "AnswerLog", ("database",), {key: f"NeonAnswerLog {at}" for key, at in _SERVERS.items()}
     ),

@@ -1,0 +1,45 @@
+"""Makes the suggestions anew at the end of an ingestion: in Postgres, and in the bucket for outages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from shared.answering.suggestions import OBJECT
+from shared.errors import LecternError
+from shared.ingestion.report import Report
+from shared.ingestion.suggestions import Suggester
+from shared.resilience.deadline import Deadline
+from shared.wiring.parts import Parts
+
+SECONDS = 300.0
+PAGES_AT_ONCE = 500
+
+
+def suggest(parts: Parts, report: Report, warn: Callable[[str], object] = lambda _line: None) -> int:
+    """Make the suggestions of what a run left live; how many sets there are, 0 when nothing had changed.
+    Raises nothing: what did not work is told to ``warn``, and readers keep the suggestions from before.
+    """
+    deadline = Deadline.after(SECONDS)
+    try:
+        changed = report.added or report.changed or report.removed
+        if not changed and parts.suggestions.exist(report.generation, deadline):
+            return 0
+        return _suggest(parts, report.generation, deadline)
+    except LecternError as error:
+        warn(f"the suggestions were not made: {error}")
+        return 0
+
+
+def _suggest(parts: Parts, generation: str, deadline: Deadline) -> int:
+    made, after = Suggester(), ""
+    while pages := parts.suggestions.outlines(generation, after, PAGES_AT_ONCE, deadline):
+        for page in pages:
+            made.add(page)
+        after = pages[-1].url
+    sets = made.sets()
+    parts.suggestions.replace(generation, sets, deadline)
+    if parts.settings.storage_bucket:
+        parts.object_store.put(OBJECT, msgspec.json.encode(sets), deadline)
+    return len(sets)
