@@ -196,6 +196,12 @@ class Settings:
         section=_ACCESS,
         secret=True,
     )
+    scheduler_endpoint: str = setting(
+        "",
+        "Address of a Cloud Scheduler stand-in; empty for the real one.",
+        section=_SERVICES,
+        check=url("http", "https"),
+    )
     storage_credentials: str = setting(
         "metadata",
         "Who vouches for calls to Cloud Storage: the instance's own service account (`metadata`), or the "

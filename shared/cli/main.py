@@ -14,6 +14,8 @@ COMMANDS = {
     "report": "Show what readers ask and the documentation does not answer.",
     "status": "Show what is indexed and whether every part answers.",
     "backups": "List the recovery points, and decide which ones stay.",
+    "drill": "Rehearse a restore in a sealed room.",
+    "restore": "Bring back what was lost, from a recovery point.",
     "verify": "Read a recovery point to its end: is it whole?",
     "migrate": "Bring the database to the schema of this code.",
     "release": "Bring a new version to readers, in steps, and see where it stands.",

@@ -37,6 +37,7 @@ from shared.ports import (
     VectorBulk,
     VectorSearch,
 )
+from shared.ports.drills import DrillLog
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
 
@@ -132,6 +133,13 @@ class Parts:
         from shared.adapters.neon.run_pages import NeonRunTexts
 
         return NeonRunTexts(self._pool)
+
+    @cached_property
+    def drill_log(self) -> DrillLog:
+        """Reports of drills."""
+        from shared.adapters.neon.drills import NeonDrillLog
+
+        return NeonDrillLog(self._pool)
 
     @cached_property
     def answer_log(self) -> AnswerLog:

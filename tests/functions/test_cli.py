@@ -160,7 +160,7 @@ def test_everything_is_behind_one_address(home: Path) -> None:
             ("GET", "/health", 200),
             ("POST", "/backup/neon", 501),
             ("POST", "/backup/qdrant", 501),
-            ("POST", "/drill", 501),
+            ("POST", "/drill", 404),
             ("PUT", "/chat", 405),
             ("GET", "/nowhere", 404),
             ("GET", "/docs/", 200),

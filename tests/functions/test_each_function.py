@@ -17,7 +17,7 @@ EXPECTED = {
     "ingest": ("POST", "/ingest", 409),
     "backup_neon": ("POST", "/backup/neon", 501),
     "backup_qdrant": ("POST", "/backup/qdrant", 501),
-    "drill": ("POST", "/drill", 501),
+    "drill": ("POST", "/drill", 404),
 }
 HEAVY = {
     "qdrant_client",
@@ -34,7 +34,7 @@ NOT_NEEDED = {
     "ingest": {"grpc", "google.generativeai", "google.cloud"},
     "backup_neon": HEAVY,
     "backup_qdrant": HEAVY,
-    "drill": HEAVY,
+    "drill": {"qdrant_client", "grpc", "google.generativeai", "google.cloud"},
 }
 
 

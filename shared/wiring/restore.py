@@ -1,0 +1,360 @@
+"""Joins a restore: verified first, built beside what readers see, switched to last."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+
+from shared.adapters.neon.url import parse
+from shared.answering.memory import DeletionList
+from shared.errors import (
+    AccessDenied,
+    Corrupt,
+    DependencyError,
+    Missing,
+    PreconditionFailed,
+    Rejected,
+    Unreachable,
+)
+from shared.ports.database import DatabaseImport
+from shared.recovery import neon_restore
+from shared.recovery.catalogue import read_catalogue
+from shared.recovery.neon_part import Files, stored_tables
+from shared.recovery.pausing import schedules_paused
+from shared.recovery.point import SERVICE, Manifest
+from shared.recovery.progress import Meter, Watch, nobody
+from shared.recovery.restore import Part, Summary, Wanted, choose, expected, shortfall
+from shared.recovery.sealed import read_manifest
+from shared.recovery.vectors import VectorFacts
+from shared.recovery.vectors_check import check_vectors
+from shared.resilience.deadline import Deadline
+from shared.settings import Settings
+from shared.wiring import upkeep, vectors
+from shared.wiring.backups import LIST_SECONDS, Say
+from shared.wiring.parts import Parts
+from shared.wiring.point_cipher import point_cipher
+from shared.wiring.schedules import schedules
+
+RESTORE_SECONDS = 12 * 3600.0
+WAIT_SECONDS = 900.0
+"""How long a restore waits for an ingestion or a backup to end."""
+MIGRATE_SECONDS = 120.0
+UPKEEP_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a restore would do. Sizes in bytes; ``filled`` are tables of the target that hold rows,
+    ``live`` the collection that readers see.
+    """
+
+    manifest: Manifest
+    parts: tuple[Part, ...]
+    rows: int
+    points: int
+    bytes: int
+    filled: tuple[str, ...]
+    live: str
+
+
+def plan(settings: Settings, wanted: Wanted) -> Plan:
+    """What a restore would do; nothing is written. Errors: as :func:`restore`."""
+    deadline = Deadline.after(LIST_SECONDS)
+    with Parts(settings) as parts:
+        manifest = chosen(parts, wanted)
+        wished = wanted.parts()
+        counts = _wished(manifest, wanted)
+        filled = target_of(settings, wanted).filled(deadline) if "neon" in wished else []
+        live = (
+            parts.vector_bulk.aliases(deadline).get(settings.qdrant_alias, "") if "qdrant" in wished else ""
+        )
+    return Plan(
+        manifest,
+        wished,
+        counts.get("neon", 0),
+        counts.get("qdrant", 0),
+        sum(manifest.parts[part].bytes for part in wished),
+        tuple(filled),
+        live,
+    )
+
+
+def restore(
+    settings: Settings, wanted: Wanted, *, watch: Watch = nobody, say: Say = lambda _line: None
+) -> Summary:
+    """Bring back what is wanted, and nothing by halves: the point is read and authenticated before a row is
+    written, and the new database and collection take their places after they were read back.
+
+    Safe to run again whatever became of an earlier run. Errors: Missing (no such point, part or table),
+    Corrupt (the point, or what was restored), PreconditionFailed (the target holds something and
+    ``replace`` is not given; somebody works on the index), AccessDenied (key, rights), and those of the
+    services.
+    """
+    deadline = Deadline.after(RESTORE_SECONDS)
+    with Parts(settings) as parts, ExitStack() as stack:
+        manifest = chosen(parts, wanted)
+        wished = _wished(manifest, wanted)
+        planned, close = schedules(settings)
+        stack.callback(close)
+        paused = stack.enter_context(
+            schedules_paused(
+                parts.point_store, planned, deadline, point=manifest.id, now=time.time(), say=say
+            )
+        )
+        stack.enter_context(_alone(parts, manifest.id, deadline, say))
+        work = _Work(parts, manifest, wanted, deadline, watch=watch, say=say)
+        summary = replace(work.run(), paused=paused)
+    problem = shortfall(summary, wished)
+    if problem:
+        hint = "Look at the target before readers do, and restore again."
+        raise Corrupt(SERVICE, f"restore {manifest.id}", problem, hint=hint)
+    return summary
+
+
+def chosen(parts: Parts, wanted: Wanted) -> Manifest:
+    """The manifest of the point that is wanted, its seal checked."""
+    deadline = Deadline.after(LIST_SECONDS)
+    point = choose(read_catalogue(parts.point_store, deadline), wanted)
+    return read_manifest(parts.point_store, point, point_cipher(parts.settings, point), deadline)
+
+
+def _wished(manifest: Manifest, wanted: Wanted) -> dict[Part, int]:
+    """Rows and points that are to come back, by part."""
+    counts = {part: expected(manifest, part) for part in wanted.parts()}
+    if wanted.table:
+        stored = stored_tables(manifest.parts["neon"])
+        named = [entry.rows for shape, entry in stored if wanted.table in {shape.label, shape.name}]
+        counts["neon"] = sum(named)
+    return counts
+
+
+def target_of(settings: Settings, wanted: Wanted) -> DatabaseImport:
+    """The database that is restored into."""
+    from shared.adapters.neon.rebuild import NeonImport
+
+    if wanted.to:
+        return NeonImport(wanted.to, "--to")
+    return NeonImport(direct_address(settings))
+
+
+def direct_address(settings: Settings) -> str:
+    """The configured database past its pooler."""
+    if settings.database_direct_url:
+        return settings.database_direct_url
+    url = parse(settings.database_url)
+    return (
+        settings.database_url.replace(url.host, url.direct_host, 1)
+        if url.is_pooled
+        else settings.database_url
+    )
+
+
+@contextmanager
+def _alone(parts: Parts, point: str, deadline: Deadline, say: Say) -> Iterator[None]:
+    """Keep ingestion and backups away, where there is a database that can say so."""
+    with ExitStack() as stack:
+        try:
+            lease = parts.leases.hold(
+                "ingestion", f"restore {point}", deadline, wait_seconds=WAIT_SECONDS, waiting=say
+            )
+            stack.enter_context(lease)
+        except (Missing, Rejected, Unreachable, AccessDenied) as error:
+            say(f"nobody is kept away, the database that is there cannot be asked: {error.message}")
+        yield
+
+
+class _Rehearsed(Exception):
+    """Everything was compared; nothing is to be put in place."""
+
+
+class _Work:
+    """One restore under way."""
+
+    def __init__(
+        self, parts: Parts, manifest: Manifest, wanted: Wanted, deadline: Deadline, *, watch: Watch, say: Say
+    ) -> None:
+        self._parts = parts
+        self._settings = parts.settings
+        self._manifest = manifest
+        self._wanted = wanted
+        self._deadline = deadline
+        self._watch = watch
+        self._say = say
+        self._cipher = point_cipher(parts.settings, manifest.id)
+        self._files = Files(parts.point_store, self._cipher)
+        self._seconds: dict[str, float] = {}
+        self._summary = Summary(
+            manifest.id, wanted.parts(), empty=not any(_wished(manifest, wanted).values())
+        )
+
+    def run(self) -> Summary:
+        wished = self._wanted.parts()
+        if self._wanted.table:
+            self._table(self._wanted.table)
+        elif wished == ("qdrant",):
+            self._check_vectors()
+            self._vectors()
+        elif "qdrant" in wished:
+            self._refuse_a_full_index()
+            self._check_vectors()
+            self._database(self._vectors)
+        else:
+            self._database(lambda: None)
+        self._tend()
+        return replace(self._summary, seconds=self._seconds, next_steps=tuple(self._next_steps()))
+
+    def _table(self, table: str) -> None:
+        record = self._manifest.parts["neon"]
+        target = target_of(self._settings, self._wanted)
+        with self._timed("table"):
+            rows = neon_restore.restore_table(
+                record,
+                self._files,
+                target,
+                table,
+                self._deadline,
+                replace=self._wanted.replace,
+                watch=self._watch,
+            )
+        self._summary = replace(self._summary, rows=rows, tables=1)
+
+    def _database(self, then: Callable[[], None]) -> None:
+        """Both parts, or the database alone: ``then`` runs when the new database is known to be whole and
+        before it takes its place, so that a run that is killed in between can simply be run again.
+        """
+
+        def before_switch(url: str) -> None:
+            self._make_usable(url)
+            then()
+            if self._wanted.rehearse:
+                raise _Rehearsed
+
+        try:
+            found = neon_restore.restore(
+                self._manifest.parts["neon"],
+                self._files,
+                target_of(self._settings, self._wanted),
+                self._deadline,
+                replace=self._wanted.replace,
+                watch=self._watch,
+                before_switch=before_switch,
+            )
+        except _Rehearsed:
+            self._rehearsed()
+            return
+        self._seconds |= {f"database {phase}": took for phase, took in found.seconds.items()}
+        for skipped in found.skipped:
+            self._say(f"left out: {skipped}")
+        self._summary = replace(self._summary, tables=found.tables, rows=found.rows, kept_as=found.kept_as)
+
+    def _rehearsed(self) -> None:
+        """The new database was equal to what the point holds, and is gone again."""
+        stored = stored_tables(self._manifest.parts["neon"])
+        rows = sum(entry.rows for _, entry in stored)
+        self._summary = replace(self._summary, tables=len(stored), rows=rows)
+
+    def _make_usable(self, url: str) -> None:
+        """Bring the new database's schema to this release, and forget what readers had deleted since."""
+        with self._timed("migrate"), Parts(replace(self._settings, database_url=url)) as parts:
+            parts.prepare_database(Deadline.after(MIGRATE_SECONDS))
+            self._forget(parts)
+
+    def _forget(self, parts: Parts) -> None:
+        if self._settings.storage_bucket:
+            gone = DeletionList(self._parts.object_store).apply(
+                parts.memory, self._deadline.within(UPKEEP_SECONDS)
+            )
+            self._summary = replace(self._summary, deletions=self._summary.deletions + gone)
+
+    def _refuse_a_full_index(self) -> None:
+        """Before hours of work: an index in the way that is not this point's."""
+        live = self._parts.vector_bulk.aliases(self._deadline).get(self._settings.qdrant_alias)
+        if not live or self._wanted.replace:
+            return
+        there = self._parts.vector_bulk.count(live, self._deadline)
+        if there != self._manifest.parts["qdrant"].facts(VectorFacts).points:
+            raise PreconditionFailed(
+                SERVICE,
+                "restore",
+                f"readers are answered from {live}, which holds {there} other points",
+                hint="Say --replace to put the recovery point in its place, or --part neon to leave it.",
+            )
+
+    def _check_vectors(self) -> None:
+        meter = _Points(self._watch)
+        with self._timed("vectors verify"):
+            check_vectors(
+                self._manifest.parts["qdrant"],
+                self._files.store,
+                self._cipher,
+                vectors.patient(self._deadline),
+                meter.told,
+            )
+
+    def _vectors(self) -> None:
+        found = vectors.restore(
+            self._parts,
+            self._files.store,
+            self._manifest.parts["qdrant"],
+            self._cipher,
+            self._deadline,
+            progress=_Points(self._watch).told,
+            replace=self._wanted.replace,
+            checked=True,
+        )
+        self._seconds |= {f"vectors {phase}": took for phase, took in found.seconds.items()}
+        self._summary = replace(
+            self._summary, points=found.points, written=found.written, collection=found.collection
+        )
+
+    def _tend(self) -> None:
+        """What was deleted or waited while the restore ran; a target elsewhere is left as it is."""
+        table = (self._wanted.table or "").rpartition(".")[2]
+        # Conversations without answers are removed with the deletions: their answers may be restored next.
+        elsewhere = self._wanted.to or self._wanted.rehearse or "neon" not in self._wanted.parts()
+        if elsewhere or table not in {"", "answers", "feedback"}:
+            return
+        try:
+            with Parts(self._settings) as parts:
+                self._forget(parts)
+                drained = upkeep.drain(parts, Deadline.after(UPKEEP_SECONDS), self._say)
+                self._summary = replace(self._summary, replayed=drained.replayed)
+        except DependencyError as error:
+            self._say(f"what waits in the bucket is replayed by the next ingestion: {error}")
+
+    def _next_steps(self) -> Iterator[str]:
+        wished = self._wanted.parts()
+        if self._wanted.to:
+            yield "Set DATABASE_URL to the restored database."
+        if wished == ("qdrant",):
+            yield "Run `lectern repair`: pages that changed since the point are made again from the ledger."
+        if wished == ("neon",):
+            yield "Run `lectern repair`, so that ledger and index fit each other again."
+        yield "Ask something (`lectern ask`), and look at `lectern status`."
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self._seconds[phase] = round(self._seconds.get(phase, 0.0) + time.monotonic() - began, 3)
+
+
+class _Points:
+    """Progress of vectors, told as that of tables is."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._meter: Meter | None = None
+        self._phase = ""
+        self._done = 0
+
+    def told(self, phase: str, done: int, total: int) -> None:
+        if phase != self._phase:
+            self._meter, self._phase, self._done = Meter(phase, total, self._watch, unit="points"), phase, 0
+        assert self._meter
+        self._meter.add(done - self._done)
+        self._done = done
+        if done >= total:
+            self._meter.end()

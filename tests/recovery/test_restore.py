@@ -1,0 +1,182 @@
+"""A whole stack lost and brought back: what was there is there again, or nothing is, and why is said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from shared import settings as settings_module
+from shared.embedded.folder import FolderStore
+from shared.embedded.key_file import make_key_file
+from shared.errors import Corrupt, Missing, PreconditionFailed
+from shared.ports import AnswerRecord, Deletion
+from shared.recovery.point import Manifest
+from shared.recovery.restore import Wanted
+from shared.resilience.deadline import Deadline
+from shared.settings import Settings
+from shared.wiring import chat
+from shared.wiring.parts import Parts
+from shared.wiring.restore import plan, restore
+from shared.wiring.stack import services
+from tests.local_stack import filled_stack, live_points, write_site
+from tests.recovery.whole_points import cut
+from tests.recovery_points import soon
+
+QUESTION = "How cold should apples be stored?"
+LINK = "/docs/apples/picking#how-to-store"
+
+
+def answer_record(number: int) -> AnswerRecord:
+    return AnswerRecord(
+        id=f"a{number}",
+        conversation_id=f"c{number}",
+        asked_at=1_700_000_000.0 + number,
+        question=f"number {number}? ' \\ \t é 🍏",
+        kind="extractive",
+        answer="yes",
+        citations=("/docs/x",),
+        generation_id="g0001",
+        rung="hybrid",
+        cost_usd=0.25,
+        detail={"a": [1, None, "ü"]},
+    )
+
+
+@pytest.fixture(scope="module")
+def lost(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, Manifest, list]]:
+    """A stack that was backed up into a bucket of its own; its settings, the point, and its points."""
+    folder = tmp_path_factory.mktemp("lost")
+    make_key_file(folder / "key")
+    with filled_stack(folder / "home", write_site(folder / "site")) as ready:
+        own = replace(ready, backup_bucket=(folder / "points").as_uri(), backup_key_file=str(folder / "key"))
+        with Parts(own) as parts:
+            for number in range(40):
+                parts.answer_log.record(answer_record(number), soon())
+        manifest = cut(own)
+        yield own, manifest, live_points(own)
+
+
+@contextmanager
+def empty_stack(own: Settings, home: Path) -> Iterator[Settings]:
+    """A new stack in which only bucket and key of the lost one are known."""
+    fresh = settings_module.load(
+        {},
+        home=str(home),
+        embedder="local",
+        backup_bucket=own.backup_bucket,
+        backup_key_file=own.backup_key_file,
+    )
+    with services(fresh) as ready:
+        yield ready.settings
+
+
+def count(own: Settings, table: str) -> int:
+    with Parts(own) as parts:
+        return parts._pool.statement(f"SELECT count(*) FROM {table}", {}, soon(), "count")[0][0]
+
+
+def test_an_operator_who_lost_everything_is_back(lost, tmp_path: Path) -> None:
+    """Readers would get no answers, or other ones; what they said would be gone."""
+    own, manifest, before = lost
+    with empty_stack(own, tmp_path / "home") as ready:
+        done = restore(ready, Wanted())
+        assert (done.point, done.parts, done.empty) == (manifest.id, ("neon", "qdrant"), False)
+        assert done.points == len(before)
+        assert count(ready, "answers") == 40
+        assert sorted(live_points(ready), key=lambda one: one.id) == sorted(before, key=lambda one: one.id)
+        with Parts(ready) as parts:
+            assert parts.answer_log.detail("a7", soon()) == {"a": [1, None, "ü"]}
+            assert parts.ledger_clock.version(soon()) == manifest.ledger_version
+            answer = chat.service(parts).ask(chat.question(QUESTION, ready), Deadline.after(30))
+        assert (answer.rung, answer.citations[0].url) == ("hybrid", LINK)
+        # And once more: a target that holds something is left alone unless it is said.
+        with pytest.raises(PreconditionFailed, match="holds rows already"):
+            restore(ready, Wanted())
+        again = restore(ready, Wanted(replace=True))
+        assert again.kept_as
+        assert (again.rows, again.written) == (done.rows, 0)
+        assert count(ready, "answers") == 40
+
+
+def test_what_readers_deleted_since_stays_deleted(lost, tmp_path: Path) -> None:
+    """A restore would bring back what a reader was promised to be gone."""
+    own, _, _ = lost
+    from shared.answering.memory import DeletionList
+
+    with empty_stack(own, tmp_path / "home") as ready:
+        with Parts(ready) as parts:
+            DeletionList(parts.object_store).add(Deletion("c3", 1_900_000_000.0), soon())
+        done = restore(ready, Wanted(part="neon"))
+        assert done.deletions == 1
+        assert count(ready, "answers") == 39
+        with Parts(ready) as parts:
+            assert parts.answer_log.detail("a3", soon()) is None
+
+
+def test_parts_and_tables_come_back_alone(lost, tmp_path: Path) -> None:
+    """An operator who lost the index would have to put the database back as well."""
+    own, _, before = lost
+    with empty_stack(own, tmp_path / "home") as ready:
+        done = restore(ready, Wanted(part="qdrant"))
+        assert (done.rows, done.points) == (0, len(before))
+        assert "lectern repair" in done.next_steps[0]
+        assert count(ready, "answers") == 0
+        with pytest.raises(PreconditionFailed, match="would not refer to each other"):
+            restore(ready, Wanted(table="answers"))
+        assert restore(ready, Wanted(table="conversations")).rows == 40
+        restored = restore(ready, Wanted(table="public.answers"))
+        assert (restored.rows, restored.tables) == (40, 1)
+        assert count(ready, "answers") == 40
+        with pytest.raises(PreconditionFailed, match="answers has rows"):
+            restore(ready, Wanted(table="answers"))
+        with pytest.raises(Missing, match="no table nowhere"):
+            restore(ready, Wanted(table="nowhere"))
+
+
+def test_a_damaged_point_is_refused_before_anything_is_written(lost, tmp_path: Path) -> None:
+    """Half of a database would be put in the place of a good one."""
+    own, manifest, _ = lost
+    copies = FolderStore(tmp_path / "copies")
+    source = FolderStore(Path(own.backup_bucket.removeprefix("file://")))
+    for info in source.list("points/", soon()):
+        copies.put(info.name, source.get(info.name, soon())[0], soon())
+    broken = replace(own, backup_bucket=(tmp_path / "copies").as_uri())
+    for part in ("neon", "qdrant"):
+        name = manifest.parts[part].objects[0].name
+        data, _ = source.get(name, soon())
+        copies.put(name, data[:-20] + bytes(20), soon())
+        with empty_stack(broken, tmp_path / f"home-{part}") as ready:
+            with pytest.raises(Corrupt, match=name):
+                restore(ready, Wanted())
+            assert count(ready, "answers") == count(ready, "generations") == 0
+            with Parts(ready) as parts:
+                assert parts.vector_bulk.aliases(soon()) == {}
+                assert parts.vector_admin.collections(soon()) == []
+        copies.put(name, data, soon())
+
+
+def test_a_plan_says_what_would_be_done(lost, tmp_path: Path) -> None:
+    """An operator would have to try it out on the database that readers use."""
+    own, manifest, before = lost
+    found = plan(own, Wanted(replace=True))
+    assert (found.manifest.id, found.points) == (manifest.id, len(before))
+    assert "public.answers" in found.filled
+    assert found.live
+
+
+def test_an_empty_site_is_restored_and_says_so(tmp_path: Path) -> None:
+    """An operator could not tell an empty backup from one that failed."""
+    fresh = settings_module.load({}, home=str(tmp_path / "one"), backup_bucket=(tmp_path / "points").as_uri())
+    with services(fresh) as ready:
+        manifest = cut(ready.settings)
+    assert json.dumps(sorted(manifest.parts)) == '["config", "neon", "qdrant"]'
+    other = settings_module.load({}, home=str(tmp_path / "two"), backup_bucket=fresh.backup_bucket)
+    with services(other) as ready:
+        done = restore(ready.settings, Wanted())
+    assert done.points == 0
+    assert done.rows > 0  # the bookkeeping of migrations
