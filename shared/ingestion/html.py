@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from shared.errors import SourceError
+from shared.ingestion.nesting import is_too_deep
 from shared.ingestion.outline import Outline, tidy, tidy_lines
 from shared.retrieval.chunks import Block, Page
 
@@ -20,6 +21,8 @@ _ARTICLES = (
     "main .markdown",
     "main",
 )
+_CARDS = "main [class*=generatedIndexPage]"
+"""The list of a category's pages that Docusaurus makes where there is no page of its own."""
 _HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 _DROPPED = frozenset(
     ("nav", "button", "svg", "script", "style", "template", "footer", "iframe", "form", "time")
@@ -64,9 +67,11 @@ def read_html(html: str, *, url: str = "", source: str = "") -> Page | None:
     Its address is the canonical one, or ``url`` where it names none. Raises
     :class:`~shared.errors.SourceError` for a file without an article or an address.
     """
+    if is_too_deep(html):
+        raise _wrong(source or url, "it is nested too deeply", "Make the page simpler.")
     tree = LexborHTMLParser(html)
     head = read_head(tree)
-    if not head.listed:
+    if not head.listed or tree.css_first(_CARDS) is not None:
         return None
     article = next((found for rule in _ARTICLES if (found := tree.css_first(rule)) is not None), None)
     if article is None:
@@ -172,8 +177,9 @@ class _Reader:
         """Every panel under its label; the browser shows one of them, a question may be about any. Lazy tabs
         bring only the panel that is chosen at first.
         """
-        tabs = [tab for tab in node.css("[role=tab]") if _tabs_around(tab) == node.mem_id]
-        panels = [panel for panel in node.css("[role=tabpanel]") if _tabs_around(panel) == node.mem_id]
+        parts = list(_tab_parts(node))
+        tabs = [part for part in parts if part.attributes.get("role") == "tab"]
+        panels = [part for part in parts if part.attributes.get("role") == "tabpanel"]
         if len(panels) < len(tabs):
             tabs = [tab for tab in tabs if tab.attributes.get("aria-selected") == "true"]
         labels = [_inline(tab).replace("\n", " ") for tab in tabs]
@@ -237,12 +243,15 @@ def _admonition(heading: LexborNode) -> str:
     return f"{kind}: {title}" if title else kind
 
 
-def _tabs_around(node: LexborNode) -> int:
-    """Which group of tabs the node belongs to: tabs may hold tabs."""
-    above = node.parent
-    while above is not None and "tabs-container" not in _classes(above):
-        above = above.parent
-    return above.mem_id if above is not None else 0
+def _tab_parts(group: LexborNode) -> Iterator[LexborNode]:
+    """Tabs and panels of one group, in their order, but not those of groups inside of its panels."""
+    waiting = [group]
+    while waiting:
+        node = waiting.pop()
+        if node.attributes.get("role") in ("tab", "tabpanel"):
+            yield node
+        elif node is group or "tabs-container" not in _classes(node):
+            waiting += reversed(list(node.iter()))
 
 
 def _classes(node: LexborNode | None) -> str:

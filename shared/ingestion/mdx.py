@@ -101,10 +101,13 @@ def _strip_lines(text: str) -> str:
     """Without import and export statements; admonition marks turned into their titles."""
     kept: list[str] = []
     lines = text.splitlines(keepends=True)
-    at = 0
+    at = unclosed = 0
     while at < len(lines):
         if _ESM.match(lines[at]):
-            at = _end_of_module(lines, at)
+            # Behind a statement that never ends no end is looked for again: that would take for ever.
+            end = _end_of_module(lines, at) if at >= unclosed else at + 1
+            unclosed = unclosed if end else at + _LONGEST_MODULE
+            at = end or at + 1
             kept.append("\n")
             continue
         mark = _ADMONITION.match(lines[at].rstrip("\r\n"))
@@ -114,7 +117,7 @@ def _strip_lines(text: str) -> str:
 
 
 def _end_of_module(lines: list[str], start: int) -> int:
-    """Index after the statement: the first line that leaves no bracket open."""
+    """Index after the statement: the first line that leaves no bracket open; 0 when there is none."""
     depth = 0
     for at in range(start, min(len(lines), start + _LONGEST_MODULE)):
         line = lines[at]
@@ -122,7 +125,7 @@ def _end_of_module(lines: list[str], start: int) -> int:
         ends_open = line.rstrip().endswith(("=", "=>", ",", "from"))
         if depth <= 0 and not ends_open:
             return at + 1
-    return start + 1
+    return 0
 
 
 def _admonition(mark: re.Match[str]) -> str:
