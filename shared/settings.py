@@ -373,8 +373,34 @@ class Settings:
     )
     backup_kms_key: str = setting(
         "",
-        "Cloud KMS key that encrypts recovery points: `projects/…/locations/…/keyRings/…/cryptoKeys/…`.",
+        "Cloud KMS key that encrypts recovery points: `projects/…/locations/…/keyRings/…/cryptoKeys/…`. With "
+        "a key file as well, new points use this one and the file's keys still read.",
         section=_RECOVERY,
+    )
+    kms_endpoint: str = setting(
+        "",
+        "Address of a Cloud KMS stand-in; empty for the real one.",
+        section=_RECOVERY,
+        check=url("http", "https"),
+    )
+    backup_connections: int = setting(
+        1,
+        "Tables that a backup reads at a time, all in one snapshot.",
+        section=_RECOVERY,
+        check=between(1, 8),
+    )
+    backup_wait_seconds: float = setting(
+        600.0, "How long a backup waits for an ingestion to end.", section=_RECOVERY, check=between(0, 86_400)
+    )
+    backup_request_seconds: float = setting(
+        240.0,
+        "A backup that is estimated to take longer than this is not done in the request: a job does it. 0 "
+        "always starts the job.",
+        section=_RECOVERY,
+        check=between(0, 3600),
+    )
+    backup_seconds: float = setting(
+        14_400.0, "Longest time that a backup may take.", section=_RECOVERY, check=between(60, 86_400)
     )
 
     alert_error_rate: float = setting(

@@ -13,6 +13,7 @@ COMMANDS = {
     "eval": "Score retrieval on a folder of golden questions.",
     "report": "Show what readers ask and the documentation does not answer.",
     "status": "Show what is indexed and whether every part answers.",
+    "backup": "Cut a recovery point: database, vectors and configuration.",
     "backups": "List the recovery points, and decide which ones stay.",
     "drill": "Rehearse a restore in a sealed room.",
     "restore": "Bring back what was lost, from a recovery point.",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from shared.errors import PreconditionFailed
+from shared.errors import DependencyError, PreconditionFailed
 from shared.ports import Holding, Leases, LedgerClock, ObjectStore
 from shared.recovery import commit, sealed
 from shared.recovery.commit import Outcome, Provenance
@@ -57,8 +57,15 @@ class Cutting:
         """
         return self.parts({part: export}, deadline)
 
-    def parts(self, exports: dict[PartName, Export], deadline: Deadline) -> Outcome:
-        """Cut several parts under one lease, so that an ingestion cannot come between them."""
+    def parts(
+        self,
+        exports: dict[PartName, Export],
+        deadline: Deadline,
+        optional: Collection[PartName] = (),
+    ) -> Outcome:
+        """Cut several parts under one lease, so that an ingestion cannot come between them. What fails of the
+        ``optional`` ones is said, and the point is made without it.
+        """
         if manifest := commit.committed(self.store, self.point, self.cipher, deadline):
             return Outcome("committed", f"recovery point {self.point} is whole", manifest)
         holder = f"backup {self.point} {'+'.join(exports)}"
@@ -66,7 +73,12 @@ class Cutting:
             with self.leases.hold(
                 "backup", holder, deadline, wait_seconds=self.wait_seconds, waiting=self._waiting
             ) as holding:
-                done = all(self._cut(part, export, holding, deadline) for part, export in exports.items())
+                done = all(
+                    self._tried(part, export, holding, deadline)
+                    if part in optional
+                    else self._cut(part, export, holding, deadline)
+                    for part, export in exports.items()
+                )
             outcome = self.settle(deadline)
             if done and outcome.needs not in exports:
                 return outcome
@@ -82,6 +94,13 @@ class Cutting:
         return commit.settle(
             self.store, self.point, self.cipher, deadline, now=self.now(), provenance=self.provenance
         )
+
+    def _tried(self, part: PartName, export: Export, holding: Holding, deadline: Deadline) -> bool:
+        try:
+            return self._cut(part, export, holding, deadline)
+        except DependencyError as error:
+            self.say(f"part {part} is left out: {error}")
+            return True
 
     def _cut(self, part: PartName, export: Export, holding: Holding, deadline: Deadline) -> bool:
         """Whether the part is there, at the version that the ledger has."""
