@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CHECKOV := .venv-checkov/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -30,7 +31,7 @@ run: $(READY) ## set up, ingest the sample handbook, serve everything at a print
 test: $(READY) ## the tests that need nothing but Python
 	@$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
 
-test-all: $(READY) tools ## the tests that need more: a browser, PgBouncer, Redis, Qdrant's released server
+test-all: $(READY) $(CHECKOV) tools ## the tests that need more: a browser, PgBouncer, Redis, Qdrant's released server
 	@# Only those: what `make test` runs is not run again. A file stays on one worker, with its servers.
 	@$(BIN)/pytest -n 2 --dist loadfile --e2e -m e2e $(ARGS)
 
@@ -46,7 +47,13 @@ tools:
 	echo "Installing$$missing ..."; export DEBIAN_FRONTEND=noninteractive; \
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing >/dev/null
 
-check-terraform: $(READY) ## Terraform's checks, against a stub of the provider: needs terraform, no network
+$(CHECKOV): tests/terraform/checkov.txt
+	@echo "Setting up .venv-checkov (once; about a minute) ..."
+	@test -x .venv-checkov/bin/python || $(PYTHON) -m venv .venv-checkov
+	@.venv-checkov/bin/pip install --quiet --no-deps --require-hashes -r tests/terraform/checkov.txt
+	@touch $@
+
+check-terraform: $(READY) $(CHECKOV) ## Terraform's checks, against a stub of the provider: needs terraform, no network
 	@$(BIN)/python -m tests.terraform $(ARGS)
 
 mutations: $(READY) ## break each adapter's error handling on purpose: the contract suites must notice
@@ -65,6 +72,7 @@ check: $(READY) ## format, lint, types
 lock: $(BIN)/uv ## compile requirements*.txt from requirements*.in, with hashes
 	@$(BIN)/uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 requirements.in -o requirements.txt
 	@$(BIN)/uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 requirements-dev.in -c requirements.txt -o requirements-dev.txt
+	@$(BIN)/uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 tests/terraform/checkov.in -o tests/terraform/checkov.txt
 	@for version in 3.12 3.13; do $(BIN)/uv pip compile --quiet --no-header --python-version $$version requirements-dev.in -c requirements-dev.txt >/dev/null && echo "lock: resolves for Python $$version" || exit 1; done
 
 $(BIN)/uv:
@@ -72,4 +80,4 @@ $(BIN)/uv:
 	@$(BIN)/pip install --quiet uv
 
 clean: ## remove the virtual environment and the embedded stack's data
-	@rm -rf $(VENV) .lectern build *.egg-info
+	@rm -rf $(VENV) .venv-checkov .lectern build *.egg-info

@@ -58,9 +58,8 @@ PLATFORM = (
     "run.googleapis.com/container/startup_latencies",
     "run.googleapis.com/job/completed_execution_count",
     "monitoring.googleapis.com/uptime_check/check_passed",
-    "cloudscheduler.googleapis.com/job/attempt_count",
 )
 """Metrics that Google Cloud itself provides and that alerts or the dashboard use.
 
-Source: Cloud Monitoring, "Google Cloud metrics", lists for run, monitoring and cloudscheduler.
+Source: Cloud Monitoring, "Google Cloud metrics", lists for run and monitoring.
 """

@@ -17,11 +17,15 @@ HOW_TO_GET = (
     "terraform is not installed. These checks need the real one, 1.11 or later: "
     "https://developer.hashicorp.com/terraform/install"
 )
-EVERYTHING = ("-var", "environment=production", "-var", "config_folder=../tests/terraform/everything")
+IMAGE = f"europe-west1-docker.pkg.dev/lectern-staging/lectern/lectern@sha256:{'0' * 64}"
+_IMAGE = ("-var", f"image={IMAGE}")
 ENVIRONMENTS: dict[str, tuple[str, ...]] = {
-    "staging": ("-var", "environment=staging"),
-    "production": ("-var", "environment=production"),
-    "everything": EVERYTHING,
+    "staging": ("-var", "environment=staging", *_IMAGE),
+    "production": ("-var", "environment=production", *_IMAGE),
+    "everything": (
+        *("-var", "environment=production", "-var", "config_folder=../tests/terraform/everything"),
+        *_IMAGE,
+    ),
 }
 """What is planned: each environment as it stands, and production with every option switched on."""
 _LOCAL = 'terraform {\n  backend "local" {}\n}\n'

@@ -68,13 +68,13 @@ resource "google_cloud_run_v2_service" "this" {
       }
 
       dynamic "env" {
-        for_each = local.bare ? [] : var.spec.secrets
+        for_each = { for name in var.spec.secrets : name => var.secrets[name] if !local.bare }
         content {
-          name = env.value
+          name = env.key
           value_source {
             secret_key_ref {
-              secret  = var.secrets[env.value].secret
-              version = var.secrets[env.value].version
+              secret  = env.value.secret
+              version = env.value.version
             }
           }
         }
