@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from shared import settings as settings_module
+from shared.adapters.neon.url import parse
+from shared.adapters.neon.wire import Wire
 from shared.embedded.folder import FolderStore
 from shared.embedded.key_file import make_key_file
 from shared.errors import Corrupt, Missing, PreconditionFailed
@@ -180,3 +182,12 @@ def test_an_empty_site_is_restored_and_says_so(tmp_path: Path) -> None:
         done = restore(ready.settings, Wanted())
     assert done.points == 0
     assert done.rows > 0  # the bookkeeping of migrations
+
+
+def test_a_database_that_is_still_to_be_made_is_missing_and_not_cut_off(lost) -> None:
+    """A restore into a new database would stop at a "broken pipe" now and then."""
+    own, _, _ = lost
+    address = parse(own.database_url.replace("/postgres?", "/nowhere?"))
+    for _ in range(40):
+        with pytest.raises(Missing):
+            Wire(address, soon())

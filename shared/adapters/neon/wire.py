@@ -15,6 +15,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -79,6 +80,11 @@ class _TlsSocket(_Timed, ssl.SSLSocket):
 
 
 class _Connection(CopyConnection):
+    def close(self) -> None:
+        """Say goodbye. A server that has refused us is gone by then, which must not hide why it did."""
+        with suppress(OSError, pg8000.InterfaceError):
+            super().close()
+
     def run_together(self, sql: str, values: Mapping[str, Any]) -> Rows:
         """The rows of one statement; everything it takes travels in one batch with one Sync."""
         statement, pick = _placeholders(sql)
