@@ -9,7 +9,7 @@ import msgspec
 
 from shared import settings
 from shared.cli.console import command_errors, emit_json, json_option, say
-from shared.cli.rates import phases
+from shared.cli.watching import watching
 
 if TYPE_CHECKING:
     from shared.recovery.report import DrillReport
@@ -36,11 +36,11 @@ def command(*, point: str | None, latest: bool, full: bool, as_json: bool) -> No
         raise click.UsageError("name a point or say --latest, not both.")
     from shared.wiring.rehearsal import Rehearsal, drill
 
-    with phases() as told:
+    with watching() as watch:
         report = drill(
             settings.load(),
             Rehearsal(point, full),
-            watch=lambda one: told(one.phase, one.done, one.total, one.unit),
+            watch=watch,
             say=say,
         )
     if as_json:

@@ -13,7 +13,7 @@ import click
 
 from shared import settings
 from shared.cli.console import command_errors, emit_json, json_option, say
-from shared.cli.rates import phases
+from shared.cli.watching import watching
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -75,11 +75,11 @@ def command(
             _show_plan(plan(ready.settings, wanted), as_json=as_json)
             return
         began = time.monotonic()
-        with phases() as told:
+        with watching() as watch:
             done = restore(
                 ready.settings,
                 wanted,
-                watch=lambda one: told(one.phase, one.done, one.total, one.unit),
+                watch=watch,
                 say=say,
             )
     _show(done, time.monotonic() - began, as_json=as_json)

@@ -9,7 +9,7 @@ import click
 
 from shared import settings
 from shared.cli.console import command_errors, emit_json, json_option, say
-from shared.cli.rates import byte_bar
+from shared.cli.watching import watching
 
 if TYPE_CHECKING:
     from shared.recovery.verify import Verified
@@ -32,8 +32,8 @@ def command(*, point: str | None, latest: bool, as_json: bool) -> None:
         raise click.UsageError("name a point or say --latest, not both.")
     from shared.wiring.verify import verify
 
-    with byte_bar("Reading") as progress:
-        found = verify(settings.load(), point, progress, say)
+    with watching() as watch:
+        found = verify(settings.load(), point, watch, say)
     if as_json:
         emit_json({**asdict(found), "whole": found.whole, "empty": found.empty})
     else:

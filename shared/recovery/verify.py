@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -10,14 +10,12 @@ from shared.errors import Corrupt, Interrupted, LecternError, Missing
 from shared.ports import ObjectStore
 from shared.recovery.crypto import PointCipher
 from shared.recovery.point import SERVICE, Manifest, ObjectEntry
+from shared.recovery.progress import Meter, Watch, nobody
 from shared.recovery.streams import check_object
 from shared.resilience.deadline import Clock, Deadline
 
 THREADS = 2
 """Digests, decryption and decompression run outside of Python's lock: two processors are kept busy."""
-
-Progress = Callable[[int, int], None]
-"""Told the stored bytes that were read, and those in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ def verify_point(
     deadline: Deadline,
     *,
     clock: Clock,
-    progress: Progress = lambda _done, _total: None,
+    watch: Watch = nobody,
 ) -> Verified:
     """Read every object of every part to its end.
 
@@ -69,13 +67,13 @@ def verify_point(
     started = clock()
     entries = [entry for record in manifest.parts.values() for entry in record.objects]
     problems = [] if entries or manifest.parts else [f"{manifest.id} has no part"]
-    done, total = 0, sum(entry.bytes for entry in entries)
+    meter = Meter("verify", sum(entry.bytes for entry in entries), watch)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="verify") as pool:
         for entry, problem in pool.map(lambda one: _checked(store, one, cipher, deadline), entries):
-            done += entry.bytes
-            progress(done, total)
+            meter.add(entry.bytes)
             if problem:
                 problems.append(problem)
+    meter.end()
     return Verified(
         point=manifest.id,
         parts={name: _summary(record.objects) for name, record in sorted(manifest.parts.items())},

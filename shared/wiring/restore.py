@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
-from shared.adapters.neon.url import parse
 from shared.answering.memory import DeletionList
 from shared.errors import (
     AccessDenied,
@@ -32,6 +31,7 @@ from shared.recovery.vectors_check import check_vectors
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
 from shared.wiring import upkeep, vectors
+from shared.wiring.backup import direct_address
 from shared.wiring.backups import LIST_SECONDS, Say
 from shared.wiring.parts import Parts
 from shared.wiring.point_cipher import point_cipher
@@ -136,19 +136,7 @@ def target_of(settings: Settings, wanted: Wanted) -> DatabaseImport:
 
     if wanted.to:
         return NeonImport(wanted.to, "--to")
-    return NeonImport(direct_address(settings))
-
-
-def direct_address(settings: Settings) -> str:
-    """The configured database past its pooler."""
-    if settings.database_direct_url:
-        return settings.database_direct_url
-    url = parse(settings.database_url)
-    return (
-        settings.database_url.replace(url.host, url.direct_host, 1)
-        if url.is_pooled
-        else settings.database_url
-    )
+    return NeonImport(*direct_address(settings))
 
 
 @contextmanager

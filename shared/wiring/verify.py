@@ -8,9 +8,10 @@ from dataclasses import asdict
 from shared.errors import LecternError, Missing
 from shared.recovery.catalogue import Catalogue, read_catalogue, write_mark
 from shared.recovery.point import SERVICE, Manifest, read_point_id
+from shared.recovery.progress import Watch, nobody
 from shared.recovery.sealed import read_manifest
 from shared.recovery.status import refresh_status
-from shared.recovery.verify import Progress, Verified, verify_point
+from shared.recovery.verify import Verified, verify_point
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
 from shared.wiring.backups import LIST_SECONDS, Say, with_bucket
@@ -23,7 +24,7 @@ VERIFY_SECONDS = 6 * 3600.0
 def verify(
     settings: Settings,
     point: str | None,
-    progress: Progress = lambda _done, _total: None,
+    watch: Watch = nobody,
     warn: Say = lambda _line: None,
 ) -> Verified:
     """Read a point (None: the newest) to its end and leave the result beside it.
@@ -36,7 +37,7 @@ def verify(
         manifest = chosen(parts, point)
         cipher = point_cipher(settings, manifest.id)
         deadline = Deadline.after(VERIFY_SECONDS)
-        found = verify_point(store, manifest, cipher, deadline, clock=time.monotonic, progress=progress)
+        found = verify_point(store, manifest, cipher, deadline, clock=time.monotonic, watch=watch)
         try:
             word = "passed" if found.whole else "failed"
             body = asdict(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -37,7 +38,7 @@ def answer_record(number: int) -> AnswerRecord:
     return AnswerRecord(
         id=f"a{number}",
         conversation_id=f"c{number}",
-        asked_at=1_700_000_000.0 + number,
+        asked_at=time.time() - number,
         question=f"number {number}? ' \\ \t é 🍏",
         kind="extractive",
         answer="yes",
