@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from shared.ingestion.chunking import chunk_page
-from shared.ingestion.index_points import count_statistics, dense_text, fingerprint, page_points
+from shared.ingestion.index_points import (
+    count_statistics,
+    dense_text,
+    fingerprint,
+    headings_text,
+    page_points,
+)
 from shared.ports import Embedder, Point, VectorAdmin
 from shared.resilience.deadline import Deadline
 from shared.retrieval.chunks import Chunk, Page
@@ -39,7 +45,7 @@ def build_collection(
     def points() -> Iterator[Point]:
         for done, (page, chunks) in enumerate(chunked, 1):
             vectors = embed_passages(embedder, chunks, deadline) if embedder else {}
-            yield from page_points(page, chunks, statistics, vectors)
+            yield from page_points(headings_text(page), chunks, statistics, vectors)
             if progress:
                 progress("indexing", done, total)
 

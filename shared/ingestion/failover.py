@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from hashlib import blake2b
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
 
 from shared.errors import DependencyError
+from shared.ingestion.steps import Steps
 from shared.ports import Json, PassageStore
 from shared.resilience.deadline import Deadline
 from shared.retrieval.candidates import passage_text
 from shared.retrieval.chunks import Chunk
-from shared.retrieval.lifeboat_file import build
+from shared.retrieval.lifeboat_file import write
 from shared.retrieval.lifeboat_store import LifeboatStore
 
 BATCH_PAGES = 64
+LIFEBOAT_SECONDS = 900.0
+"""Longest time for writing a lifeboat: all passages are read for it."""
 
 Pages = Mapping[str, Sequence[Chunk]]
 """Passages by the URL of their page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """A whole generation: how many passages it has, a digest of what they say, all of them in the order of
+    their ids, and the payload of its reserved point.
+    """
+
+    generation: str
+    passages: int
+    digest: str
+    chunks: Callable[[], Iterable[Chunk]]
+    facts: Callable[[], Json]
 
 
 class Failover:
@@ -37,44 +55,41 @@ class Failover:
             rows = [passage_text(chunk) for chunks in pages.values() for chunk in chunks]
             self._passages.save_pages(generation, list(pages), rows, deadline)
 
-    def settle(
-        self,
-        generation: str,
-        pages: Pages,
-        hashes: Iterable[str],
-        facts: Callable[[], Json],
-        step: Callable[[], Deadline],
-    ) -> tuple[str, ...]:
-        """Bring both to ``pages``, the whole site, at the end of a run; what went wrong with the lifeboat.
+    def settle(self, contents: Contents, steps: Steps) -> tuple[str, ...]:
+        """Bring both to the whole index, at the end of a run; what went wrong with the lifeboat.
 
-        ``hashes`` are those of the pages' contents, ``facts`` gives the payload of the reserved point.
         Nothing is written where nothing differs; an index from before there was a failover gets one.
         """
-        if self._passages and self._passages.count(generation, step()) != _size(pages):
-            self._save_all(generation, pages, facts(), step)
+        generation = contents.generation
+        if self._passages and self._passages.count(generation, steps.one()) != contents.passages:
+            self._passages.save_facts(generation, contents.facts(), steps.one())
+            for pages in _pages(contents.chunks()):
+                self.save(generation, pages, steps.one())
+        return self._keep_boat(contents, steps)
+
+    def _keep_boat(self, contents: Contents, steps: Steps) -> tuple[str, ...]:
         if not self._boats:
             return ()
+        most = self._boats.most_bytes
+
+        def make(path: Path) -> None:
+            write(path, contents.chunks(), contents.facts(), most_bytes=most)
+
         try:
-            chunks = (chunk for url in sorted(pages) for chunk in pages[url])
-            self._boats.keep(generation, _content(hashes), lambda: build(chunks, facts()), step())
+            limit = steps.within(LIFEBOAT_SECONDS)
+            self._boats.keep(contents.generation, contents.digest, make, limit)
         except DependencyError as error:
             return (f"the lifeboat was not written: {error}",)
         return ()
 
-    def _save_all(self, generation: str, pages: Pages, facts: Json, step: Callable[[], Deadline]) -> None:
-        assert self._passages is not None
-        self._passages.save_facts(generation, facts, step())
-        urls = sorted(pages)
-        for start in range(0, len(urls), BATCH_PAGES):
-            self.save(generation, {url: pages[url] for url in urls[start : start + BATCH_PAGES]}, step())
 
-
-def _size(pages: Pages) -> int:
-    return sum(len(chunks) for chunks in pages.values())
-
-
-def _content(hashes: Iterable[str]) -> str:
-    digest = blake2b(digest_size=16)
-    for one in sorted(hashes):
-        digest.update(one.encode())
-    return digest.hexdigest()
+def _pages(chunks: Iterable[Chunk]) -> Iterator[dict[str, list[Chunk]]]:
+    """Batches of whole pages: the passages of a page follow one another, because their ids begin alike."""
+    batch: dict[str, list[Chunk]] = {}
+    for url, own in groupby(chunks, key=lambda chunk: chunk.page_url):
+        batch[url] = list(own)
+        if len(batch) == BATCH_PAGES:
+            yield batch
+            batch = {}
+    if batch:
+        yield batch

@@ -37,6 +37,11 @@ def dense_text(chunk: Chunk) -> str:
     return f"{chunk.breadcrumb}\n{chunk.prose}" if len(chunk.prose) >= LEAST_PROSE else ""
 
 
+def text_hash(text: str) -> str:
+    """Stands for a text that is embedded: with the same model it has the same vector, on whatever page."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
 def count_statistics(pages: Iterable[tuple[Page, Sequence[Chunk]]]) -> Statistics:
     """The statistics to freeze with a generation, of pages and their passages."""
     passages, headings = FieldCounter(), FieldCounter()
@@ -48,18 +53,18 @@ def count_statistics(pages: Iterable[tuple[Page, Sequence[Chunk]]]) -> Statistic
 
 
 def page_points(
-    page: Page,
+    headings: str,
     chunks: Sequence[Chunk],
     statistics: Statistics,
     vectors: Mapping[str, Sequence[float]],
 ) -> Iterator[Point]:
-    """The points of a page. ``vectors`` holds dense vectors by passage id; those it lacks stay lexical."""
+    """The points of a page. ``headings`` is its :func:`headings_text`; ``vectors`` holds dense vectors by
+    passage id; those it lacks stay lexical.
+    """
     for chunk in chunks:
         found: dict[str, Sequence[float] | SparseVector | None] = {
             PASSAGES: statistics.passages.document_vector(lexical_text(chunk)),
-            HEADINGS: statistics.headings.document_vector(headings_text(page))
-            if chunk is chunks[0]
-            else None,
+            HEADINGS: statistics.headings.document_vector(headings) if chunk is chunks[0] else None,
             DENSE: vectors.get(chunk.id),
         }
         present = {name: vector for name, vector in found.items() if vector is not None}

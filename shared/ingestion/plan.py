@@ -1,91 +1,80 @@
-"""What differs between a site and one generation of the index: pure."""
+"""What a run is going to change and what that costs; and whether it may: pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from shared.errors import SourceError
-from shared.ingestion.chunking import chunk_page
-from shared.ingestion.index_points import content_hash
-from shared.ports import PageRecord
-from shared.retrieval.chunks import Chunk, Page
+from shared.errors import LecternError
+from shared.ingestion.economy import BATCH_TEXTS
+from shared.ports import Differences, PlanCounts, TextCosts
 
-BATCH_PASSAGES = 48
-"""Passages that are embedded and written together: the most that a killed run does again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """A page, cut, with the hash that tells whether its points must change."""
-
-    page: Page
-    chunks: tuple[Chunk, ...]
-    hash: str
+DRIFT = 0.5
+"""Share of pages that may be new, changed or gone before the frozen statistics are made anew."""
+FEWEST_REMOVED = 5
+"""So many pages may always go: in a small site one page is a large share."""
+CHARACTERS_A_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What differs between the site and one generation of the index."""
+    """What a run changes: the addresses of pages against what readers see now, and the counts."""
 
-    added: tuple[Read, ...]
-    changed: tuple[Read, ...]
-    unchanged: tuple[Read, ...]
-    removed: tuple[str, ...]
-
-    @property
-    def drift(self) -> float:
-        before = len(self.changed) + len(self.unchanged) + len(self.removed)
-        return (len(self.added) + len(self.changed) + len(self.removed)) / max(before, 1)
+    run: str
+    counts: PlanCounts
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
 
-def cut(pages: Sequence[Page], source: str) -> list[Read]:
-    """Pages with their passages, by URL: the order of writing does not depend on the order of reading."""
-    unique = {page.url: page for page in pages}
-    if not unique:
-        raise SourceError(
-            f"There is no page to ingest in {source}.",
-            hint="Give a folder with Markdown (.md, .mdx) or with a built Docusaurus site.",
+class RemovalNotAllowed(LecternError):
+    """A run that would remove more pages than it may without being told to. Nothing was changed."""
+
+    code = "removal_not_allowed"
+    status = 409
+
+    def __init__(self, run: str, removed: int, before: int, limit: float) -> None:
+        super().__init__(
+            f"This ingestion would remove {removed} of {before} pages, more than {limit:.0%}. "
+            "Nothing was changed.",
+            hint="If the site really has lost them: "
+            f"`lectern ingest --run {run} --allow-removal`. If not, check the place that was read.",
         )
-    read = []
-    for url in sorted(unique):
-        chunks = chunk_page(unique[url])
-        read.append(Read(unique[url], chunks, content_hash(chunks, unique[url])))
-    return read
 
 
-def compare(read: Sequence[Read], known: Mapping[str, PageRecord]) -> Plan:
-    """What must be written and removed, where ``known`` are the pages that the ledger has, by URL."""
-    urls = {one.page.url for one in read}
-    old = [one for one in read if one.page.url in known]
-    same = {one.page.url for one in old if known[one.page.url].content_hash == one.hash}
-    return Plan(
-        added=tuple(one for one in read if one.page.url not in known),
-        changed=tuple(one for one in old if one.page.url not in same),
-        unchanged=tuple(one for one in old if one.page.url in same),
-        removed=tuple(sorted(known.keys() - urls)),
+def drift(found: Differences) -> float:
+    """The share of the pages there were that are new, changed or gone."""
+    before = len(found.changed) + found.unchanged + len(found.removed)
+    return (len(found.added) + len(found.changed) + len(found.removed)) / max(before, 1)
+
+
+def check_removal(run: str, found: Differences, limit: float, *, allowed: bool) -> None:
+    """Raise :class:`RemovalNotAllowed` for more than ``limit`` (0..1) of the pages that there were."""
+    before = len(found.changed) + found.unchanged + len(found.removed)
+    removed = len(found.removed)
+    if not allowed and removed >= FEWEST_REMOVED and removed > limit * before:
+        raise RemovalNotAllowed(run, removed, before, limit)
+
+
+def counts_of(found: Differences, costs: TextCosts, *, usd_per_million: float, rebuilds: str) -> PlanCounts:
+    """The counts of a plan. Tokens are estimated: a fourth of the characters."""
+    tokens = math.ceil(costs.characters / CHARACTERS_A_TOKEN)
+    return PlanCounts(
+        added=len(found.added),
+        changed=len(found.changed),
+        removed=len(found.removed),
+        unchanged=found.unchanged,
+        texts=sum(costs.by_task.values()),
+        reused=costs.reused,
+        calls=calls(costs.by_task),
+        tokens=tokens,
+        usd=round(tokens * usd_per_million / 1_000_000, 6),
+        rebuilds=rebuilds,
     )
 
 
-def passages_of(read: Sequence[Read]) -> dict[str, tuple[Chunk, ...]]:
-    """Passages by the URL of their page."""
-    return {one.page.url: one.chunks for one in read}
-
-
-def record(one: Read, *, pending: bool) -> PageRecord:
-    """The ledger's row of a page; ``pending`` while its points are being written."""
-    return PageRecord(one.page.url, one.page.title, "" if pending else one.hash, len(one.chunks))
-
-
-def batches(read: Sequence[Read]) -> Iterator[list[Read]]:
-    """Runs of whole pages of about :data:`BATCH_PASSAGES` passages."""
-    batch: list[Read] = []
-    size = 0
-    for one in read:
-        batch.append(one)
-        size += len(one.chunks)
-        if size >= BATCH_PASSAGES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+def calls(by_task: Mapping[int, int]) -> int:
+    """Calls to the embedding model: each task fills its own batches."""
+    return sum(math.ceil(texts / BATCH_TEXTS) for texts in by_task.values())

@@ -1,291 +1,257 @@
 """One ingestion: what the site says now becomes what the index says.
 
-Safe to kill by its order: a page's row is in the ledger without its hash before its points are written,
-and with it after; ids follow from content, so doing anything twice changes nothing. Whatever moment a run
-is killed at, the next one goes on where it was and ends with the same index. Readers see the live
-generation only; the next one is built beside it and takes its place in one switch of the alias.
+A run reads the site into its stage, compares that with the index (the plan), embeds what is new, and
+writes. It may be killed at any moment: the next one finds in the ledger and in the stage what is done, and
+goes on from there. Readers see the live generation only; a new one is built beside it, asked its golden
+questions, and takes its place in one switch of the alias.
+
+With many tasks each reads and embeds its share, whenever it is its turn; the one that is done last writes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, replace
+from typing import TypeVar
 
-from shared.errors import Corrupt
-from shared.ingestion.build import embed_passages
+from shared.errors import Corrupt, LecternError
+from shared.ingestion.applying import Applier, economy
 from shared.ingestion.failover import Failover
-from shared.ingestion.index_points import (
-    count_statistics,
-    fingerprint,
-    page_points,
-)
-from shared.ingestion.plan import Plan, Read, batches, compare, cut, passages_of, record
+from shared.ingestion.generations import Generations
+from shared.ingestion.index_points import fingerprint
+from shared.ingestion.parts import Hooks, IndexPorts, Rules, Work
+from shared.ingestion.plan import Plan, RemovalNotAllowed
 from shared.ingestion.report import Report
-from shared.ports import Condition, Embedder, Generation, Ledger, Point, VectorAdmin
-from shared.resilience.deadline import Clock, Deadline
-from shared.retrieval.chunks import STATISTICS_ID, Page
-from shared.retrieval.layout import Facts, collection_spec, read_statistics, statistics_point
-from shared.retrieval.statistics import Statistics
+from shared.ingestion.site import Source
+from shared.ingestion.stage import Stage
+from shared.ingestion.steps import STEP_SECONDS, Steps
+from shared.ingestion.study import Student, Study
+from shared.ports import Embedder, Run, RunShare, RunStatus
+from shared.resilience.deadline import Clock
 
-STEP_SECONDS = 120.0
-"""Longest time for one call to a service."""
-DRIFT = 0.5
-"""Share of pages that may be new, changed or gone before the frozen statistics are made anew."""
-
-Progress = Callable[[int, int], None]
-"""Told the pages done and the pages in all."""
+T = TypeVar("T")
+RUNS_KEPT = 50
+OVERTAKEN = "A later run did it."
+UNFINISHED = ("planned", "running", "waiting_for_removal", "failed")
 
 
 class Ingestion:
     """Brings the index behind ``alias`` to what a site says.
 
     ``embedder`` None makes an index that is searched by words alone; ``failover`` is brought along, so that
-    there are answers without Qdrant; ``on_stale`` is told the pages whose answers must no longer be given.
-    Errors: those of the ports;
-    :class:`~shared.errors.SourceError` for a site without pages; ``PreconditionFailed`` while another run
-    holds the lease.
+    there are answers without Qdrant.
+    Errors: those of the ports; :class:`~shared.errors.SourceError` for a site without pages;
+    ``PreconditionFailed`` while somebody else holds the lease;
+    :class:`~shared.ingestion.plan.RemovalNotAllowed`;
+    :class:`~shared.ingestion.generations.GenerationRefused`.
     """
 
     def __init__(
         self,
-        ledger: Ledger,
-        vectors: VectorAdmin,
+        ports: IndexPorts,
         embedder: Embedder | None,
-        failover: Failover | None = None,
+        failover: Failover,
+        rules: Rules,
+        steps: Steps,
         *,
         alias: str,
         clock: Clock,
-        on_stale: Callable[[Sequence[str]], object] = lambda _urls: None,
+        hooks: Hooks | None = None,
     ) -> None:
-        self._ledger = ledger
-        self._vectors = vectors
+        self._ports = ports
         self._embedder = embedder
-        self._failover = failover or Failover()
-        self._alias = alias
+        self._failover = failover
+        self._rules = rules
+        self._steps = steps
         self._clock = clock
-        self._on_stale = on_stale
-        self._model = embedder.model if embedder else ""
-        self._fingerprint = fingerprint(self._model)
+        self._hooks = hooks or Hooks()
+        model = embedder.model if embedder else ""
+        self.fingerprint = fingerprint(model)
+        self.generations = Generations(
+            ports.ledger,
+            ports.chunks,
+            ports.vectors,
+            steps,
+            alias=alias,
+            fingerprint=self.fingerprint,
+            model=model,
+            dimensions=embedder.dimensions if embedder else 0,
+        )
 
-    def run(
-        self,
-        pages: Sequence[Page],
-        *,
-        source: str,
-        refused: Sequence[str] = (),
-        progress: Progress = lambda _done, _total: None,
-    ) -> Report:
-        """Make the index hold exactly these pages. ``source`` names the site; ``refused`` lists the pages
-        that could not be read, for the report.
+    # ------------------------------------------------------------ the ways in
+
+    def plan(self, wanted: Run, source: Source) -> Plan:
+        """Read the site and tell what a run would do; nothing of the index changes.
+
+        The run that it belongs to is ``wanted`` or, where the same site has an unfinished one, that one.
+        """
+        with self._lease():
+            run = self._to_go_on(wanted)
+            return self._watched(run, lambda: self._planned(run, source))
+
+    def run(self, wanted: Run, source: Source) -> Report:
+        """Make the index hold exactly the pages of ``source``, going on with an unfinished run of the same
+        site where there is one.
         """
         started = self._clock()
-        read = cut(pages, source)
-        with self._ledger.lease(self._step()):
-            known = self._ledger.generations(self._step())
-            live = next((one for one in known if one.status == "live"), None)
-            plan = self._plan(live.id if live else "", read)
-            if live is None or self._is_outdated(live, source, plan):
-                generation, plan, embedded = self._build(known, read, source, progress)
-            else:
-                generation, embedded = live.id, self._update(live, plan, progress)
-                # A run that was killed between its switch and the ledger leaves the alias elsewhere.
-                self._vectors.switch_alias(self._alias, self.collection(live.id), self._step())
-            warnings = self._settle(generation, read)
-        return Report(
-            generation=generation,
-            pages=len(read),
-            chunks=sum(len(one.chunks) for one in read),
-            added=len(plan.added),
-            changed=len(plan.changed),
-            removed=len(plan.removed),
-            unchanged=len(plan.unchanged),
-            embedded=embedded,
-            seconds=round(self._clock() - started, 3),
-            refused=tuple(refused),
-            warnings=warnings,
+        with self._lease():
+            run = self._to_go_on(wanted)
+            return self._watched(run, lambda: self._whole(run, source, started))
+
+    def begin(self, wanted: Run) -> Run:
+        """Record a run for the tasks of a job. An unfinished one of the same site is gone on with: what it
+        has staged is not read again.
+        """
+        found = self._unfinished(wanted)
+        if found is None:
+            self._ports.runs.begin(wanted, self._steps.one())
+            return wanted
+        run = replace(found, status="planned", tasks=wanted.tasks, error="")
+        if found.tasks != wanted.tasks:
+            self._forget_read(found)
+        for share in found.shares:
+            self._ports.runs.save_share(run.id, replace(share, done=False), self._steps.one())
+        self._ports.runs.save(run, self._steps.one())
+        return run
+
+    def run_task(self, run_id: str, task: int, source: Source) -> Report | None:
+        """Do one share of a run of many tasks; whoever is done last also writes, and gets the report."""
+        started = self._clock()
+        run = self._ports.runs.get(run_id, self._steps.one())
+        if run.status == "succeeded":
+            return None
+        share = next((one for one in run.shares if one.task == task), RunShare(task))
+        if share.done:
+            done = sum(one.done for one in run.shares)
+        else:
+            with self._lease(f"run {run.id}"):
+                run = self._begun(run)
+                done = self._watched(run, lambda: self._do_share(run, task, source))
+        return self._finish_tasks(run_id, source, started) if done >= run.tasks else None
+
+    # ------------------------------------------------------------ what they do
+
+    def _planned(self, run: Run, source: Source) -> Plan:
+        study = self._studied(run, source)
+        self._ports.runs.save(replace(study.work.run, status="planned"), self._steps.one())
+        return study.plan()
+
+    def _whole(self, run: Run, source: Source, started: float) -> Report:
+        study = self._studied(run, source)
+        return self._ended(study, self._applier(study).apply(range(run.tasks)), started)
+
+    def _do_share(self, run: Run, task: int, source: Source) -> int:
+        """Read and embed one share; how many shares are done then."""
+        work = self._work(run)
+        share = self._student(source).read(work, task)
+        share = economy(work, self._embedder, self.generations).embed_share(share, self._hooks.embedding)
+        return work.save_share(replace(share, done=True))
+
+    def _finish_tasks(self, run_id: str, source: Source, started: float) -> Report | None:
+        with self._lease():
+            run = self._ports.runs.get(run_id, self._steps.one())
+            if run.status == "succeeded":
+                return None
+
+            def write() -> Report:
+                study = self._student(source).study(self._work(replace(run, status="running", error="")))
+                return self._ended(study, self._applier(study).apply(), started)
+
+            return self._watched(run, write)
+
+    def _ended(self, study: Study, report: Report, started: float) -> Report:
+        """Tidy up after a run, and store what it did."""
+        told = replace(report, seconds=round(self._clock() - started, 3))
+        run = self._ports.runs.get(study.work.run.id, self._steps.one())
+        self._forget_read(run)
+        ended = replace(run, status="succeeded", phase="done", report=asdict(told))
+        self._ports.runs.save(ended, self._steps.one())
+        self._overtake(run)
+        self._ports.runs.prune(RUNS_KEPT, self._steps.one())
+        return told
+
+    # ------------------------------------------------------------ runs
+
+    def _to_go_on(self, wanted: Run) -> Run:
+        """The newest unfinished run of the same site from the same place, or ``wanted``, begun."""
+        found = self._unfinished(wanted)
+        if found is not None:
+            return self._begun(replace(found, allow_removal=found.allow_removal or wanted.allow_removal))
+        self._ports.runs.begin(wanted, self._steps.one())
+        return self._begun(wanted)
+
+    def _unfinished(self, wanted: Run) -> Run | None:
+        recent = self._ports.runs.recent(self._steps.one(), limit=RUNS_KEPT)
+        what = (wanted.source, wanted.place, wanted.base_url)
+        own = [one for one in recent if one.id == wanted.id]
+        same = [one for one in recent if (one.source, one.place, one.base_url) == what]
+        newest = next(iter(own or same), None)
+        if newest and newest.status in UNFINISHED and newest.error != OVERTAKEN:
+            return newest
+        return None
+
+    def _begun(self, run: Run) -> Run:
+        """The run, under way; which generation it reads against is decided now, or again."""
+        live = self.generations.live()
+        base = "" if live is None or self.generations.why_rebuild(live, run.source) else live.id
+        if run.fingerprint != self.fingerprint or (run.generation and base not in {"", run.generation}):
+            self._forget_read(run)
+        started = replace(
+            run, generation=base, fingerprint=self.fingerprint, status="running", phase="reading", error=""
+        )
+        self._ports.runs.save(started, self._steps.one())
+        return started
+
+    def _watched(self, run: Run, work: Callable[[], T]) -> T:
+        """The result of ``work``; an error that ends it is told in the run."""
+        try:
+            return work()
+        except LecternError as error:
+            if isinstance(error, Corrupt):
+                self._forget_read(run)
+            status: RunStatus = "waiting_for_removal" if isinstance(error, RemovalNotAllowed) else "failed"
+            latest = self._ports.runs.get(run.id, self._steps.one())
+            self._ports.runs.save(replace(latest, status=status, error=str(error)), self._steps.one())
+            raise
+
+    def _overtake(self, run: Run) -> None:
+        """Earlier runs of the same site that never ended have nothing more to say."""
+        for one in self._ports.runs.recent(self._steps.one(), limit=RUNS_KEPT):
+            unfinished = one.status in UNFINISHED and one.error != OVERTAKEN
+            if one.source == run.source and one.id != run.id and unfinished:
+                self._forget_read(one)
+                self._ports.runs.save(replace(one, status="failed", error=OVERTAKEN), self._steps.one())
+
+    def _forget_read(self, run: Run) -> None:
+        self._ports.pages.clear(run.id, self._steps.one())
+        self._work(run).stage.clear()
+
+    # ------------------------------------------------------------ parts
+
+    def _studied(self, run: Run, source: Source) -> Study:
+        student, work = self._student(source), self._work(run)
+        student.read_all(work)
+        return student.study(work)
+
+    def _student(self, source: Source) -> Student:
+        embeds = self._embedder is not None
+        return Student(source, self.generations, self._rules, self._hooks, embeds=embeds)
+
+    def _applier(self, study: Study) -> Applier:
+        return Applier(
+            study,
+            self._embedder,
+            self.generations,
+            self._failover,
+            rules=self._rules,
+            hooks=self._hooks,
         )
 
-    def collection(self, generation_id: str) -> str:
-        """The collection of a generation."""
-        return f"{self._alias.removesuffix('-live')}-{generation_id}"
+    def _work(self, run: Run) -> Work:
+        return Work(run, self._ports, Stage(self._ports.objects, run.id, self._steps), self._steps)
 
-    # ------------------------------------------------------------ deciding
-
-    def _is_outdated(self, live: Generation, source: str, plan: Plan) -> bool:
-        same_rules = live.fingerprint == self._fingerprint and live.source == source
-        return not same_rules or plan.drift > DRIFT or not self._exists(self.collection(live.id))
-
-    def _exists(self, collection: str) -> bool:
-        return collection in self._collections()
-
-    def _plan(self, generation_id: str, read: Sequence[Read]) -> Plan:
-        known = self._ledger.pages(generation_id, self._step()) if generation_id else {}
-        return compare(read, known)
-
-    # ------------------------------------------------------------ the next generation
-
-    def _build(
-        self, known: Sequence[Generation], read: Sequence[Read], source: str, progress: Progress
-    ) -> tuple[str, Plan, int]:
-        """Build the next generation beside the live one, or go on with one that was begun, then switch."""
-        statistics = count_statistics((one.page, one.chunks) for one in read)
-        generation = self._begun(known, source, statistics) or self._begin(known, source, statistics)
-        plan = self._plan(generation.id, read)
-        embedded = self._apply(generation.id, plan, statistics, progress)
-        self._verify(generation.id, sum(len(one.chunks) for one in read))
-        self._vectors.switch_alias(self._alias, self.collection(generation.id), self._step())
-        chunks = sum(len(one.chunks) for one in read)
-        self._ledger.finish_generation(generation.id, len(read), chunks, self._step())
-        self._forget_old(generation.id)
-        return generation.id, self._since_live(known, read), embedded
-
-    def _since_live(self, known: Sequence[Generation], read: Sequence[Read]) -> Plan:
-        """What the switch changed for readers: the plan against the generation that was live."""
-        before = next((one.id for one in known if one.status == "live"), "")
-        return self._plan(before, read)
-
-    def _begun(self, known: Sequence[Generation], source: str, statistics: Statistics) -> Generation | None:
-        """A generation that an earlier run began with the same rules and the same statistics; any other
-        unfinished one is thrown away.
-        """
-        found = None
-        for one in known:
-            if one.status != "building":
-                continue
-            same = one.fingerprint == self._fingerprint and one.source == source
-            if found is None and same and self._statistics(one.id) == statistics.encode():
-                found = one
-            else:
-                self._throw_away(one.id)
-        return found
-
-    def _begin(self, known: Sequence[Generation], source: str, statistics: Statistics) -> Generation:
-        generation = Generation(self._next_id(known), self._fingerprint, source, "building", 0, 0)
-        self._ledger.start_generation(generation, self._step())
-        dimensions = self._embedder.dimensions if self._embedder else 0
-        collection = self.collection(generation.id)
-        self._vectors.drop(collection, self._step())
-        self._vectors.create(collection, collection_spec(dimensions), self._step())
-        facts = Facts(generation.id, self._fingerprint, self._model, dimensions)
-        reserved = statistics_point(statistics, facts)
-        self._vectors.upsert(collection, [reserved], self._step())
-        self._failover.begin(generation.id, reserved.payload, self._step())
-        return generation
-
-    def _next_id(self, known: Sequence[Generation]) -> str:
-        """Beyond every generation that the ledger or the engine knows: after a ledger was lost, the
-        collection that readers are served from is not written over.
-        """
-        names = [one.id for one in known]
-        prefix = self.collection("g")
-        names += [name[len(prefix) - 1 :] for name in self._collections() if name.startswith(prefix)]
-        numbers = [int(name[1:]) for name in names if name[1:].isdigit()]
-        return f"g{1 + max(numbers, default=0):04d}"
-
-    def _collections(self) -> list[str]:
-        return self._vectors.collections(self._step())
-
-    def _statistics(self, generation_id: str) -> bytes | None:
-        collection = self.collection(generation_id)
-        if not self._exists(collection):
-            return None
-        first = self._vectors.scroll(collection, self._step(), limit=1).points
-        if not first or first[0].id != STATISTICS_ID:
-            return None
-        return read_statistics(first[0])[0].encode()
-
-    def _verify(self, generation_id: str, passages: int) -> None:
-        found = self._vectors.count(self.collection(generation_id), self._step()) - 1
-        if found != passages:
-            self._throw_away(generation_id)
-            raise Corrupt(
-                "qdrant",
-                f"build generation {generation_id}",
-                f"it holds {found} passages where the site has {passages}; it was thrown away",
-                hint="Run the ingestion again; readers still see the generation before.",
-            )
-
-    def _forget_old(self, live_id: str) -> None:
-        """Keep the live generation and the one before it, for going back."""
-        known = self._ledger.generations(self._step())
-        retired = [one for one in known if one.id != live_id]
-        for one in retired[1:]:
-            self._throw_away(one.id)
-        kept = {self.collection(one.id) for one in known} - {self.collection(one.id) for one in retired[1:]}
-        prefix = self.collection("g")
-        for name in self._collections():
-            if name.startswith(prefix) and name[len(prefix) :].isdigit() and name not in kept:
-                self._vectors.drop(name, self._step())
-
-    def _throw_away(self, generation_id: str) -> None:
-        self._vectors.drop(self.collection(generation_id), self._step())
-        self._ledger.forget_generation(generation_id, self._step())
-
-    # ------------------------------------------------------------ pages inside a generation
-
-    def _update(self, live: Generation, plan: Plan, progress: Progress) -> int:
-        changes = plan.added or plan.changed or plan.removed
-        if not changes:
-            return 0
-        statistics = read_statistics(self._reserved(live.id))[0]
-        embedded = self._apply(live.id, plan, statistics, progress)
-        counts = self._ledger.pages(live.id, self._step()).values()
-        chunks = sum(record.chunks for record in counts)
-        self._ledger.finish_generation(live.id, len(counts), chunks, self._step())
-        return embedded
-
-    def _apply(self, generation_id: str, plan: Plan, statistics: Statistics, progress: Progress) -> int:
-        """Write what the plan says; the number of texts that were embedded."""
-        known = {one.page.url for one in plan.changed}
-        total = len(plan.added) + len(plan.changed) + len(plan.unchanged)
-        done, embedded = len(plan.unchanged), 0
-        progress(done, total)
-        for batch in batches((*plan.added, *plan.changed)):
-            embedded += self._write(generation_id, batch, statistics, known)
-            done += len(batch)
-            progress(done, total)
-        self._remove(generation_id, plan.removed)
-        return embedded
-
-    def _write(
-        self, generation_id: str, batch: Sequence[Read], statistics: Statistics, known: set[str]
-    ) -> int:
-        collection = self.collection(generation_id)
-        self._ledger.save_pages(generation_id, [record(one, pending=True) for one in batch], self._step())
-        chunks = [chunk for one in batch for chunk in one.chunks]
-        vectors = embed_passages(self._embedder, chunks, self._step()) if self._embedder else {}
-        points = (p for one in batch for p in page_points(one.page, one.chunks, statistics, vectors))
-        self._vectors.upsert(collection, points, self._step())
-        for one in batch:
-            if one.page.url in known:
-                own = (Condition("url", (one.page.url,)),)
-                keep = [chunk.id for chunk in one.chunks]
-                self._vectors.delete(collection, self._step(), conditions=own, keep_ids=keep)
-        self._failover.save(generation_id, passages_of(batch), self._step())
-        # Before the ledger says that it is done: a run that is killed here forgets them again.
-        self._on_stale([one.page.url for one in batch if one.page.url in known])
-        self._ledger.save_pages(generation_id, [record(one, pending=False) for one in batch], self._step())
-        return len(vectors)
-
-    def _remove(self, generation_id: str, urls: Sequence[str]) -> None:
-        if urls:
-            gone = (Condition("url", tuple(urls)),)
-            self._vectors.delete(self.collection(generation_id), self._step(), conditions=gone)
-            self._on_stale(urls)
-            self._ledger.remove_pages(generation_id, urls, self._step())
-
-    def _settle(self, generation_id: str, read: Sequence[Read]) -> tuple[str, ...]:
-        hashes = [one.hash for one in read]
-        return self._failover.settle(
-            generation_id,
-            passages_of(read),
-            hashes,
-            lambda: self._reserved(generation_id).payload,
-            self._step,
-        )
-
-    def _reserved(self, generation_id: str) -> Point:
-        (point,) = self._vectors.scroll(self.collection(generation_id), self._step(), limit=1).points
-        return point
-
-    def _step(self) -> Deadline:
-        return Deadline.after(STEP_SECONDS, self._clock)
+    def _lease(self, holder: str = "") -> AbstractContextManager[None]:
+        wait = self._rules.wait_seconds
+        limit = self._steps.within(wait + STEP_SECONDS)
+        return self._ports.ledger.lease(limit, holder, wait_seconds=wait, waiting=self._hooks.waiting)

@@ -17,6 +17,7 @@ RunPhase = Literal["reading", "embedding", "writing", "finishing", "done"]
 class PlanCounts:
     """What a run changes, in pages, and what that costs: ``texts`` to embed, in ``calls`` to the embedder, of
     about ``tokens`` tokens for ``usd`` US dollars; ``reused`` are texts whose vectors the index has already.
+    ``rebuilds`` says why a new generation is built; empty when the live one is changed.
     """
 
     added: int = 0
@@ -28,13 +29,14 @@ class PlanCounts:
     calls: int = 0
     tokens: int = 0
     usd: float = 0.0
+    rebuilds: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """One ingestion. ``source`` names the site in the ledger, ``place`` is where it is read from,
-    ``generation`` the one that is changed or built, empty until that is decided. ``fingerprint`` stands for
-    the rules that its pages were cut with. ``plan`` is None until everything was read.
+    ``generation`` the one whose pages are changed, empty when a new one is built. ``fingerprint`` stands for
+    the rules that its pages are cut with. ``plan`` is None until everything was read.
 
     ``to_write`` and ``written`` count pages. ``report`` is what was done, at the end. The times are Unix
     seconds, by the database's clock; 0.0 for what has not happened.

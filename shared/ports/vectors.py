@@ -156,3 +156,15 @@ class VectorAdmin(Protocol):
         Raises :class:`~shared.errors.PreconditionFailed` when the alias reads otherwise.
         """
         ...
+
+
+class StoredVectors(Protocol):
+    """Vectors that a collection holds. Same errors as :class:`VectorAdmin`."""
+
+    def dense(
+        self, collection: str, using: str, ids: Sequence[str], deadline: Deadline
+    ) -> dict[str, tuple[float, ...]]:
+        """The dense vector ``using`` of these points, as the engine keeps it, by id; points that do not exist
+        or have none are left out.
+        """
+        ...

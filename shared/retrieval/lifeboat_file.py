@@ -11,6 +11,8 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from shared.errors import Corrupt, Garbled, LecternError, Rejected, TimedOut
 from shared.ports import Condition, Json, Point
@@ -22,6 +24,8 @@ from shared.retrieval.tokens import tokens
 
 SERVICE = "lifeboat"
 _FORMAT = 1
+_UNSAFE = "PRAGMA journal_mode = OFF;PRAGMA synchronous = OFF;"  # a file that is not whole is thrown away
+_LOOK_EVERY = 500  # passages
 _MAGIC = b"SQLite format 3\x00"
 _STEPS = 1_000  # of SQLite's virtual machine between two looks at the clock: well under a millisecond
 _FILTERS = ("url", "version", "locale")
@@ -47,21 +51,46 @@ ORDER BY bm25(words, {_TITLE}, {_HEADINGS}, {_TEXT}), id LIMIT ?
 
 def build(chunks: Iterable[Chunk], facts: Json) -> bytes:
     """The file for these passages; ``facts`` is the payload of the reserved point."""
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as made:
-        made.executescript(f"PRAGMA user_version = {_FORMAT};{_SCHEMA}BEGIN;")
+    with TemporaryDirectory(prefix="lectern-lifeboat-") as folder:
+        path = Path(folder) / "lifeboat.sqlite"
+        write(path, chunks, facts)
+        return path.read_bytes()
+
+
+def write(path: Path, chunks: Iterable[Chunk], facts: Json, *, most_bytes: int | None = None) -> None:
+    """Write the file to ``path``, holding no more than one passage in memory.
+
+    Raises :class:`~shared.errors.Rejected` as soon as it grows beyond ``most_bytes``.
+    """
+    with closing(sqlite3.connect(path, isolation_level=None)) as made:
+        made.executescript(f"PRAGMA user_version = {_FORMAT};{_UNSAFE}{_SCHEMA}BEGIN;")
         made.execute("INSERT INTO facts VALUES (?)", (json.dumps(dict(facts)),))
         for number, chunk in enumerate(chunks, 1):
-            payload = json.dumps(payload_of(chunk), ensure_ascii=True)
-            row = (number, chunk.id, chunk.page_url, chunk.version, chunk.locale, payload)
-            made.execute("INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?)", row)
-            made.execute(
-                "INSERT INTO words (rowid, title, headings, text) VALUES (?, ?, ?, ?)",
-                (number, _cut(chunk.title), _cut(" ".join(chunk.headings)), _cut(chunk.text)),
-            )
+            _insert(made, number, chunk)
+            if most_bytes and number % _LOOK_EVERY == 0:
+                _check_size(made, most_bytes)
         made.execute("COMMIT")
         made.execute("INSERT INTO words (words) VALUES ('optimize')")
         made.execute("VACUUM")
-        return made.serialize()
+        if most_bytes:
+            _check_size(made, most_bytes)
+
+
+def _insert(made: sqlite3.Connection, number: int, chunk: Chunk) -> None:
+    payload = json.dumps(payload_of(chunk), ensure_ascii=True)
+    row = (number, chunk.id, chunk.page_url, chunk.version, chunk.locale, payload)
+    made.execute("INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?)", row)
+    made.execute(
+        "INSERT INTO words (rowid, title, headings, text) VALUES (?, ?, ?, ?)",
+        (number, _cut(chunk.title), _cut(" ".join(chunk.headings)), _cut(chunk.text)),
+    )
+
+
+def _check_size(made: sqlite3.Connection, most_bytes: int) -> None:
+    pages, size = (made.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    if pages * size > most_bytes:
+        detail = f"it has {pages * size} bytes, {most_bytes} fit in an instance"
+        raise Rejected(SERVICE, "write", detail, hint="Qdrant and Postgres answer without it.")
 
 
 class LifeboatFile:

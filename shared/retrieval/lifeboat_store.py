@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from hashlib import sha256
+from hashlib import file_digest, sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import msgspec
@@ -24,6 +26,7 @@ from shared.retrieval.lifeboat_file import SERVICE
 T = TypeVar("T")
 MOST_BYTES = 96 * 1024 * 1024
 """Largest opened lifeboat: an instance holds it in memory, beside everything else."""
+_BLOCK = 1024 * 1024
 _HINT = "Run `lectern ingest` again: it writes the lifeboat anew."
 
 
@@ -51,7 +54,7 @@ class LifeboatStore:
         prefix: str = "lifeboats",
         most_bytes: int = MOST_BYTES,
     ) -> None:
-        self._most_bytes = most_bytes
+        self.most_bytes = most_bytes
         self._objects = objects
         self._guard = guard
         self._prefix = prefix
@@ -59,21 +62,24 @@ class LifeboatStore:
 
     # ------------------------------------------------------------ ingestion
 
-    def keep(self, generation: str, content: str, make: Callable[[], bytes], deadline: Deadline) -> bool:
+    def keep(self, generation: str, content: str, make: Callable[[Path], object], deadline: Deadline) -> bool:
         """Make the current lifeboat the one of ``content``; whether one had to be written.
 
-        ``make`` gives the file. The lifeboat before stays, for instances that have just read the old
-        pointer; older ones are removed. Raises what the bucket raises, and ``Rejected`` for a file that
-        is too large for an instance.
+        ``make`` writes the file to a path that it is given. The lifeboat before stays, for instances that
+        have just read the old pointer; older ones are removed. Raises what the bucket raises, and
+        ``Rejected`` for a file that is too large for an instance.
         """
         before, version = self._read(deadline)
         if before and (before.generation, before.content) == (generation, content):
             return False
-        file = make()
-        if len(file) > self._most_bytes:
-            detail = f"it has {len(file)} bytes, {self._most_bytes} fit in an instance"
-            raise Rejected(SERVICE, "write", detail, hint="Qdrant and Postgres answer without it.")
-        pointer = self._put(generation, content, file, deadline)
+        with TemporaryDirectory(prefix="lectern-lifeboat-") as folder:
+            file = Path(folder) / "lifeboat.sqlite"
+            make(file)
+            size = file.stat().st_size
+            if size > self.most_bytes:
+                detail = f"it has {size} bytes, {self.most_bytes} fit in an instance"
+                raise Rejected(SERVICE, "write", detail, hint="Qdrant and Postgres answer without it.")
+            pointer = self._put(generation, content, file, deadline)
         text = msgspec.json.encode(pointer)
         self._objects.put(self._pointer, text, deadline, if_generation_match=version)
         self._remove_all_but({pointer.object, before.object if before else ""}, deadline)
@@ -90,14 +96,16 @@ class LifeboatStore:
         except msgspec.DecodeError:
             return None, info.generation
 
-    def _put(self, generation: str, content: str, file: bytes, deadline: Deadline) -> Pointer:
-        import zstandard
-
-        packed = zstandard.ZstdCompressor(level=3).compress(file)
-        digest = sha256(packed).hexdigest()
+    def _put(self, generation: str, content: str, file: Path, deadline: Deadline) -> Pointer:
+        packed = file.with_suffix(".zst")
+        _pack(file, packed)
+        with packed.open("rb") as read:
+            digest = file_digest(read, "sha256").hexdigest()
         name = f"{self._prefix}/{generation}/{digest}.sqlite.zst"
-        self._objects.put(name, packed, deadline)
-        return Pointer(generation, name, digest, len(packed), len(file), content)
+        with packed.open("rb") as read, self._objects.open_write(name, deadline) as written:
+            while block := read.read(_BLOCK):
+                written.write(block)
+        return Pointer(generation, name, digest, packed.stat().st_size, file.stat().st_size, content)
 
     def _remove_all_but(self, kept: set[str], deadline: Deadline) -> None:
         """Tidy up; what cannot be removed now goes at the next writing."""
@@ -118,7 +126,7 @@ class LifeboatStore:
 
     def fetch(self, pointer: Pointer, deadline: Deadline) -> bytes:
         """The file that ``pointer`` names, checked. Raises ``Corrupt``, and what the bucket raises."""
-        if not all(0 < size <= self._most_bytes for size in (pointer.size, pointer.opened_size)):
+        if not all(0 < size <= self.most_bytes for size in (pointer.size, pointer.opened_size)):
             raise Corrupt(SERVICE, "fetch", f"{self._pointer} names an impossible size", hint=_HINT)
         packed, _ = self._guarded(lambda limit: self._objects.get(pointer.object, limit), deadline)
         if len(packed) != pointer.size or sha256(packed).hexdigest() != pointer.sha256:
@@ -127,6 +135,13 @@ class LifeboatStore:
 
     def _guarded(self, call: Callable[[Deadline], T], deadline: Deadline) -> T:
         return self._guard.call(call, deadline) if self._guard else call(deadline)
+
+
+def _pack(file: Path, packed: Path) -> None:
+    import zstandard
+
+    with file.open("rb") as source, packed.open("wb") as target:
+        zstandard.ZstdCompressor(level=3).copy_stream(source, target, size=file.stat().st_size)
 
 
 def _unpacked(packed: bytes, pointer: Pointer) -> bytes:

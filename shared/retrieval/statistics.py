@@ -83,6 +83,17 @@ class Statistics:
         return cls(passages, headings)
 
 
+@dataclass(frozen=True, slots=True)
+class FieldCounts:
+    """What was counted of one field so far: texts, their terms, and for each term id the texts with it.
+    Whole numbers, so that counts of parts add up to those of the whole in any order.
+    """
+
+    documents: int
+    length: int
+    frequencies: dict[int, int] = field(repr=False)
+
+
 class FieldCounter:
     """Counts texts into :class:`FieldStatistics`."""
 
@@ -90,6 +101,16 @@ class FieldCounter:
         self._documents = 0
         self._length = 0
         self._frequencies: Counter[int] = Counter()
+
+    def counts(self) -> FieldCounts:
+        """What was counted so far, to be added to another counter."""
+        return FieldCounts(self._documents, self._length, dict(self._frequencies))
+
+    def add_counts(self, counts: FieldCounts) -> None:
+        """Count all the texts that another counter has counted."""
+        self._documents += counts.documents
+        self._length += counts.length
+        self._frequencies.update(counts.frequencies)
 
     def add(self, text: str) -> None:
         """Count one text; a text without words does not count."""

@@ -32,6 +32,7 @@ from shared.ports import (
     RunPages,
     Runs,
     RunTexts,
+    StoredVectors,
     SuggestionStore,
     VectorAdmin,
     VectorBulk,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from shared.access.modes import Gate
     from shared.access.oidc import CallerCheck
     from shared.adapters.neon.pool import Pool
+    from shared.adapters.qdrant.admin import QdrantAdmin
     from shared.answering.guarded import Guards
     from shared.answering.spool import Recorder, Spool
     from shared.resilience.guard import Guard
@@ -223,9 +225,18 @@ class Parts:
         )
         return self._open(search, search.close)
 
-    @cached_property
+    @property
     def vector_admin(self) -> VectorAdmin:
         """Through qdrant-client: for ingestion and operations."""
+        return self._qdrant_admin
+
+    @property
+    def stored_vectors(self) -> StoredVectors:
+        """Vectors that collections hold, through the same client."""
+        return self._qdrant_admin
+
+    @cached_property
+    def _qdrant_admin(self) -> QdrantAdmin:
         from shared.adapters.qdrant.admin import QdrantAdmin
 
         own = self.settings

@@ -30,7 +30,7 @@ class Tended:
     problems: tuple[str, ...] = ()
 
 
-def tend(parts: Parts, deadline: Deadline, warn: Callable[[str], None] = lambda _line: None) -> Tended:
+def tend(parts: Parts, deadline: Deadline, warn: Callable[[str], object] = lambda _line: None) -> Tended:
     """Replay the spool, complete the list of deletions, prune. Raises nothing: what did not work now is done
     the next time, and is told to ``warn``.
     """
@@ -51,7 +51,7 @@ def tend(parts: Parts, deadline: Deadline, warn: Callable[[str], None] = lambda 
     return Tended(drained.replayed, drained.bad, pruned, tuple(problems))
 
 
-def drain(parts: Parts, deadline: Deadline, warn: Callable[[str], None] = lambda _line: None) -> Drained:
+def drain(parts: Parts, deadline: Deadline, warn: Callable[[str], object] = lambda _line: None) -> Drained:
     """Replay the spool into Postgres."""
     if not parts.settings.storage_bucket:
         return Drained(0, 0)

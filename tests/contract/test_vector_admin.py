@@ -147,6 +147,21 @@ def test_points_come_back_as_they_were_written(admin: VectorAdmin, made: str) ->
     assert set(first.vectors) == {"dense", "text"}
 
 
+def test_stored_vectors_come_back_as_the_engine_keeps_them(where: Place, made: str) -> None:
+    """Vectors would be paid for again, or copied with an error that grows from generation to generation."""
+    with QdrantAdmin(where.url, where.api_key) as admin:
+        admin.upsert(
+            made, [point(1), point(2), Point(identity(3), {"text": SparseVector((1,), (1.0,))})], soon()
+        )
+        asked = [identity(number) for number in (1, 2, 3, 9)]
+        found = admin.dense(made, "dense", asked, soon())
+        assert set(found) == {identity(1), identity(2)}
+        assert found[identity(1)] == pytest.approx((0.0, 0.6, 0.8), abs=1e-6)
+        admin.upsert(made, [Point(identity(2), {"dense": found[identity(1)]})], soon())
+        assert admin.dense(made, "dense", [identity(2)], soon()) == {identity(2): found[identity(1)]}
+        assert admin.dense(made, "dense", [], soon()) == {}
+
+
 def test_writing_a_point_again_replaces_it(admin: VectorAdmin, made: str) -> None:
     """A changed passage would keep its old text beside the new one."""
     admin.upsert(made, [point(1), point(2)], soon())
@@ -287,7 +302,7 @@ def test_an_alias_that_reads_otherwise_is_reported() -> None:
         port.switch_alias("live", "new", soon())
 
 
-@pytest.mark.parametrize("verb", ["count", "scroll", "upsert", "delete"])
+@pytest.mark.parametrize("verb", ["count", "scroll", "upsert", "delete", "dense"])
 def test_a_collection_that_is_not_there_is_missing(admin: VectorAdmin, name: str, verb: str) -> None:
     """A mistake in a name would be retried like an outage."""
     call = CALLS[verb]
@@ -321,13 +336,14 @@ class _Named:
         return lambda _collection, *args, **kwargs: method(self._collection, *args, **kwargs)
 
 
-CALLS: dict[str, Callable[[VectorAdmin, Deadline], object]] = {
+CALLS: dict[str, Callable[[QdrantAdmin, Deadline], object]] = {
     "create": lambda port, deadline: port.create("c", SPEC, deadline),
     "drop": lambda port, deadline: port.drop("c", deadline),
     "collections": lambda port, deadline: port.collections(deadline),
     "upsert": lambda port, deadline: port.upsert("c", [point(1)], deadline),
     "delete": lambda port, deadline: port.delete("c", deadline, conditions=[Condition("page", ("a",))]),
     "scroll": lambda port, deadline: port.scroll("c", deadline),
+    "dense": lambda port, deadline: port.dense("c", "dense", [identity(1)], deadline),
     "count": lambda port, deadline: port.count("c", deadline),
     "switch_alias": lambda port, deadline: port.switch_alias("live", "c", deadline),
 }
@@ -336,7 +352,7 @@ every_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 
 @every_call
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_every_fault_has_its_name(fault: Fault, call: Callable[[VectorAdmin, Deadline], object]) -> None:
+def test_every_fault_has_its_name(fault: Fault, call: Callable[[QdrantAdmin, Deadline], object]) -> None:
     """An ingestion would end in a stack trace of the client, or give up what a retry would have saved."""
     with peer(fault.sent) as url, QdrantAdmin(url, "key") as port:
         began = time.monotonic()
@@ -349,21 +365,21 @@ def test_every_fault_has_its_name(fault: Fault, call: Callable[[VectorAdmin, Dea
 
 
 @every_call
-def test_nobody_listening_is_unreachable(call: Callable[[VectorAdmin, Deadline], object]) -> None:
+def test_nobody_listening_is_unreachable(call: Callable[[QdrantAdmin, Deadline], object]) -> None:
     """A stopped cluster would not be told from a slow one."""
     with QdrantAdmin(f"http://127.0.0.1:{free_port()}") as port, pytest.raises(Unreachable, match="refused"):
         call(port, soon())
 
 
 @every_call
-def test_no_time_left_sends_nothing(call: Callable[[VectorAdmin, Deadline], object]) -> None:
+def test_no_time_left_sends_nothing(call: Callable[[QdrantAdmin, Deadline], object]) -> None:
     """A job that is being stopped would go on writing."""
     with QdrantAdmin(f"http://127.0.0.1:{free_port()}") as port, pytest.raises(DeadlineExceeded):
         call(port, Deadline.after(-1))
 
 
 @every_call
-def test_a_wrong_key_is_denied(where: Place, call: Callable[[VectorAdmin, Deadline], object]) -> None:
+def test_a_wrong_key_is_denied(where: Place, call: Callable[[QdrantAdmin, Deadline], object]) -> None:
     """An expired key would be retried for ever instead of being reported."""
     with QdrantAdmin(where.url, "not-the-key") as port, pytest.raises(AccessDenied) as caught:
         call(port, soon())

@@ -17,7 +17,9 @@ from shared.resilience.deadline import Deadline
 from shared.retrieval.digest import points_digest
 from shared.settings import Settings
 from shared.wiring import chat, ingest
+from shared.wiring.ingestion import Wanted
 from shared.wiring.parts import Parts
+from shared.wiring.sources import open_source
 from shared.wiring.stack import services
 from tests.local_stack import SECONDS, live_points, write_site
 
@@ -149,7 +151,7 @@ def test_two_runs_do_not_meet(index: Settings, site: Path) -> None:
         parts.ledger.lease(Deadline.after(SECONDS)),
         pytest.raises(PreconditionFailed, match="ingestion lease"),
     ):
-        ingest.run(index, site, "/docs")
+        ingest.run(replace(index, ingest_wait_seconds=0.0), site, "/docs")
 
 
 def test_a_run_goes_on_where_one_that_failed_stopped(index: Settings, site: Path) -> None:
@@ -180,12 +182,12 @@ def test_a_run_goes_on_where_one_that_failed_stopped(index: Settings, site: Path
         for n in range(12)
     }
     write_site(site, big)
-    pages = list(ingest.read_folder(site, "/docs"))
 
     def run(embedder) -> Report:
-        with Parts(index) as parts:
+        with Parts(index) as parts, open_source(index, str(site), "/docs") as source:
             parts.embedder = embedder
-            return ingest.ingestion(parts).run(pages, source="site")
+            own = ingest.ingestion(parts)
+            return own.run(Wanted(str(site), "/docs").run(own.fingerprint), source)
 
     with pytest.raises(SourceError):
         run(Breaks(100))

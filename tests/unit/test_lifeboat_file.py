@@ -23,7 +23,7 @@ from shared.retrieval.candidates import query_words
 from shared.retrieval.chunks import Chunk
 from shared.retrieval.layout import Facts, statistics_point
 from shared.retrieval.lifeboat import Lifeboat
-from shared.retrieval.lifeboat_file import LifeboatFile, build
+from shared.retrieval.lifeboat_file import LifeboatFile, build, write
 from shared.retrieval.lifeboat_store import LifeboatStore, Pointer
 
 TEXTS = {
@@ -179,9 +179,10 @@ def test_the_pointer_is_written_last_and_old_boats_go(folder: FolderStore) -> No
     """The bucket would fill up, or an instance would be sent to a file that is not there."""
     store = LifeboatStore(folder)
     for generation in ("g0001", "g0002", "g0003"):
-        assert store.keep(generation, "c", lambda own=generation: file_of(TEXTS, own), soon())
+        made = file_of(TEXTS, generation)
+        assert store.keep(generation, "c", lambda path, made=made: path.write_bytes(made), soon())
     assert [name.split("/")[1] for name in names(folder)] == ["current.json", "g0002", "g0003"]
-    assert not store.keep("g0003", "c", lambda: pytest.fail("made anew"), soon())
+    assert not store.keep("g0003", "c", lambda _path: pytest.fail("made anew"), soon())
     assert store.pointer(soon()).object in names(folder)
 
 
@@ -195,7 +196,7 @@ def test_a_damaged_pointer_is_replaced_and_never_believed(folder: FolderStore, d
         folder.put("lifeboats/current.json", wrong, soon())
         with pytest.raises(Corrupt):
             boat.live_facts(soon())
-        assert store.keep("g0001", "c", lambda: data, soon())
+        assert store.keep("g0001", "c", lambda path: path.write_bytes(data), soon())
     honest = store.pointer(soon())
     bombs = [{"opened_size": 10**12}, {"opened_size": 10}, {"size": 1}, {"sha256": "0" * 64}, {"size": -1}]
     for bomb in bombs:
@@ -209,20 +210,26 @@ def test_a_damaged_pointer_is_replaced_and_never_believed(folder: FolderStore, d
 def test_a_new_boat_that_is_damaged_leaves_the_old_one(folder: FolderStore, data: bytes) -> None:
     """A bad upload would take away the lifeboat that is aboard."""
     store, clock = LifeboatStore(folder), Clock()
-    store.keep("g0001", "c", lambda: data, soon())
+    store.keep("g0001", "c", lambda path: path.write_bytes(data), soon())
     boat = Lifeboat(store, clock)
     assert boat.live_facts(soon()).generation == "g0001"
-    store.keep("g0002", "c", lambda: b"no database", soon())
+    store.keep("g0002", "c", lambda path: path.write_bytes(b"no database"), soon())
     clock.now = 31.0
     assert boat.live_facts(soon()).generation == "g0001"
-    store.keep("g0003", "c", lambda: file_of(TEXTS, "g0003"), soon())
+    store.keep("g0003", "c", lambda path: path.write_bytes(file_of(TEXTS, "g0003")), soon())
     assert boat.live_facts(soon()).generation == "g0001"
     clock.now = 62.0
     assert boat.live_facts(soon()).generation == "g0003"
 
 
-def test_a_site_too_large_for_an_instance_is_refused_at_writing(folder: FolderStore) -> None:
+def test_a_site_too_large_for_an_instance_is_refused_at_writing(folder: FolderStore, tmp_path: Path) -> None:
     """The outage that the lifeboat is for would end the instance for want of memory."""
     with pytest.raises(Rejected, match="bytes"):
-        LifeboatStore(folder, most_bytes=1000).keep("g0001", "c", lambda: bytes(1001), soon())
+        LifeboatStore(folder, most_bytes=1000).keep(
+            "g0001", "c", lambda path: path.write_bytes(bytes(1001)), soon()
+        )
     assert names(folder) == []
+    facts = statistics_point(count_statistics([]), Facts("g", "f")).payload
+    passages = (chunk for _ in range(10**6) for chunk in chunks_of(TEXTS))  # it ends long before these do
+    with pytest.raises(Rejected, match="bytes"):
+        write(tmp_path / "boat", passages, facts, most_bytes=2**20)

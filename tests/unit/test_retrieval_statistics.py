@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared.errors import Garbled
 from shared.ingestion.chunking import chunk_page
-from shared.ingestion.index_points import count_statistics, page_points
+from shared.ingestion.index_points import count_statistics, headings_text, page_points
 from shared.ingestion.markdown import read_markdown
 from shared.ports import Point
 from shared.retrieval.chunks import STATISTICS_ID
@@ -117,7 +117,7 @@ def test_passages_survive_their_payload_and_headings_sit_on_the_first() -> None:
     )
     chunks = chunk_page(page)
     statistics = count_statistics([(page, chunks)])
-    points = list(page_points(page, chunks, statistics, {chunks[1].id: (1.0, 0.0)}))
+    points = list(page_points(headings_text(page), chunks, statistics, {chunks[1].id: (1.0, 0.0)}))
     assert [sorted(point.vectors) for point in points] == [["headings", "passages"], ["dense", "passages"]]
     for chunk, point in zip(chunks, points, strict=True):
         read = chunk_of(point)

@@ -19,14 +19,14 @@ from shared.adapters.qdrant import convert, errors, validate
 from shared.adapters.qdrant.requests import filter_body
 from shared.adapters.qdrant.rest import checked_url
 from shared.errors import Missing, PreconditionFailed
-from shared.ports import CollectionSpec, Condition, Point, PointPage
+from shared.ports import CollectionSpec, Condition, Point, PointPage, SparseVector
 from shared.resilience.deadline import Deadline
 
 _KEPT = 300.0  # seconds an idle connection is kept; the client's own default is 5
 
 
 class QdrantAdmin:
-    """:class:`~shared.ports.VectorAdmin` on a Qdrant at ``url``.
+    """:class:`~shared.ports.VectorAdmin` and :class:`~shared.ports.StoredVectors` on a Qdrant at ``url``.
 
     ``replication_factor`` and ``write_consistency_factor`` are given to collections at creation.
     ``most_seconds`` bounds each request whatever the deadline allows. ``verify`` replaces the
@@ -166,6 +166,21 @@ class QdrantAdmin:
             )
             points = tuple(convert.point_of(record) for record in records)
             return PointPage(points, None if following is None else str(following))
+
+    def dense(
+        self, collection: str, using: str, ids: Sequence[str], deadline: Deadline
+    ) -> dict[str, tuple[float, ...]]:
+        """See :class:`~shared.ports.StoredVectors`; one request for all ``ids``."""
+        operation = f"retrieve vectors of {collection}"
+        wanted = [validate.checked_id(operation, identity) for identity in ids]
+        with self._calling(operation, deadline):
+            records = self._client.retrieve(collection, wanted, with_payload=False, with_vectors=[using])
+            points = [convert.point_of(record) for record in records]
+        return {
+            point.id: tuple(vector)
+            for point in points
+            if (vector := point.vectors.get(using)) is not None and not isinstance(vector, SparseVector)
+        }
 
     def count(self, collection: str, deadline: Deadline) -> int:
         with self._calling(f"count of {collection}", deadline):

@@ -27,8 +27,8 @@ CREATE TABLE chunks (
 CREATE INDEX chunks_by_page ON chunks (generation_id, url);
 CREATE INDEX chunks_by_text ON chunks (generation_id, text_hash) WHERE text_hash <> '';
 
--- One ingestion. generation_id is the one that it changes or builds, empty until that is decided; phase is
--- what it is doing. plan is NULL until everything was read.
+-- One ingestion. generation_id is the one whose pages it changes, empty when a new one is built; phase is what
+-- it is doing. plan is NULL until everything was read.
 CREATE TABLE runs (
     id text PRIMARY KEY,
     seq bigint GENERATED ALWAYS AS IDENTITY UNIQUE,

@@ -1,0 +1,90 @@
+"""Reads a site into the stage of a run, and compares it with what readers see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from shared.errors import SourceError
+from shared.ingestion.generations import Generations
+from shared.ingestion.parts import Hooks, Rules, Work
+from shared.ingestion.plan import DRIFT, Plan, counts_of, drift
+from shared.ingestion.reading import ShareReader
+from shared.ingestion.site import Source
+from shared.ports import Differences, Generation, RunShare
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What was read against the ``live`` generation. ``why`` says why a new one is needed, if one is."""
+
+    work: Work
+    live: Generation | None
+    found: Differences
+    why: str
+
+    def plan(self) -> Plan:
+        """The plan, for a person."""
+        run, found = self.work.run, self.found
+        assert run.plan is not None
+        shares = self.work.ports.runs.get(run.id, self.work.steps.one()).shares
+        refused = tuple(line for share in shares for line in share.refused)
+        return Plan(run.id, run.plan, found.added, found.changed, found.removed, refused)
+
+
+class Student:
+    """Reads and compares. ``embeds`` says whether there is an embedding model."""
+
+    def __init__(
+        self, source: Source, generations: Generations, rules: Rules, hooks: Hooks, *, embeds: bool
+    ) -> None:
+        self._source = source
+        self._generations = generations
+        self._rules = rules
+        self._hooks = hooks
+        self._embeds = embeds
+
+    def read(self, work: Work, task: int) -> RunShare:
+        """Bring one share of the stage to what the site says now."""
+        reader = ShareReader(work, task, embeds=self._embeds, on_refused=self._hooks.refused)
+        share = reader.read(self._source, self._hooks.reading)
+        work.save_share(share)
+        return share
+
+    def read_all(self, work: Work) -> None:
+        """Every share, one after the other."""
+        for task in range(work.run.tasks):
+            self.read(work, task)
+
+    def study(self, work: Work) -> Study:
+        """Compare what was read with what readers see; the counts become the run's plan.
+
+        Raises :class:`~shared.errors.SourceError` when nothing was read.
+        """
+        live = self._generations.live()
+        found = _differences(work, live)
+        why = self._generations.why_rebuild(live, work.run.source)
+        if not why and drift(found) > DRIFT:
+            why = f"more than {DRIFT:.0%} of the pages are new, changed or gone"
+        if why and work.run.generation:
+            # What was unchanged was not read so far, and the new generation needs all of it.
+            work = replace(work, run=replace(work.run, generation=""))
+            self.read_all(work)
+            found = _differences(work, live)
+        if not (found.added or found.changed or found.unchanged):
+            raise SourceError(
+                f"There is no page to ingest in {work.run.place}.",
+                hint="Give a folder with Markdown (.md, .mdx) or with a built Docusaurus site.",
+            )
+        return Study(self._planned(work, found, why), live, found, why)
+
+    def _planned(self, work: Work, found: Differences, why: str) -> Work:
+        reusable = list(self._generations.reusable())
+        costs = work.ports.texts.costs(work.run.id, reusable, work.steps.one())
+        counts = counts_of(found, costs, usd_per_million=self._rules.usd_per_million, rebuilds=why)
+        run = replace(work.run, plan=counts, phase="embedding")
+        work.ports.runs.save(run, work.steps.one())
+        return replace(work, run=run)
+
+
+def _differences(work: Work, live: Generation | None) -> Differences:
+    return work.ports.pages.differences(work.run.id, live.id if live else "", work.steps.one())
