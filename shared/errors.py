@@ -7,6 +7,9 @@
     ├── RequestError             what a caller sent; carries the HTTP status
     ├── DeadlineExceeded         the request's time is used up
     ├── SourceError              a site, folder or page that cannot be read
+    ├── RemovalNotAllowed        an ingestion would remove more pages than it may unasked
+    ├── GenerationRefused        a new generation answers its golden questions worse than the live one
+    ├── TasksFailed              a job ended without its work being done
     ├── StackError               the embedded stack could not start, or is in use
     ├── ReleaseError             a release that cannot be made, or does not go on
     │   ├── ReleaseHeld          readers were taken back by hand: a person must release again
@@ -98,6 +101,27 @@ class SourceError(LecternError):
 
     code = "source_unreadable"
     status = 422
+
+
+class RemovalNotAllowed(LecternError):
+    """An ingestion would remove more pages than it may without being told to. Nothing was changed."""
+
+    code = "removal_not_allowed"
+    status = 409
+
+
+class GenerationRefused(LecternError):
+    """A new generation answers the golden questions worse than the live one, which readers keep."""
+
+    code = "generation_refused"
+    status = 409
+
+
+class TasksFailed(LecternError):
+    """A job ended without its work being done."""
+
+    code = "tasks_failed"
+    status = 502
 
 
 class StackError(LecternError):

@@ -76,7 +76,7 @@ class Spool:
         log: AnswerLog,
         memory: Memory,
         deadline: Deadline,
-        on_bad: Callable[[str, str], None] = lambda _name, _reason: None,
+        on_bad: Callable[[str, str], object] = lambda _name, _reason: None,
     ) -> Drained:
         """Replay what is there. ``on_bad`` is told the name of an entry that was moved aside, and why.
 
@@ -104,7 +104,7 @@ class Drained:
 
 class _Replay:
     def __init__(
-        self, store: ObjectStore, log: AnswerLog, memory: Memory, on_bad: Callable[[str, str], None]
+        self, store: ObjectStore, log: AnswerLog, memory: Memory, on_bad: Callable[[str, str], object]
     ) -> None:
         self._store = store
         self._log = log

@@ -9,7 +9,8 @@ import click
 COMMANDS = {
     "run": "Serve Lectern on this machine, with the handbook as a sample.",
     "ask": "Ask a question and print the answer with its links.",
-    "ingest": "Bring the index to what a folder of documentation says now.",
+    "ingest": "Bring the index to what a site says now.",
+    "generations": "List the generations of the index, or go back to an earlier one.",
     "eval": "Score retrieval on a folder of golden questions.",
     "report": "Show what readers ask and the documentation does not answer.",
     "status": "Show what is indexed and whether every part answers.",

@@ -86,6 +86,7 @@ def _ingest(ready: settings.Settings, site: Site, *, is_asked_for: bool) -> None
             site.folder,
             ready.site_base_url,
             source=site.source,
+            allow_removal=is_asked_for,
             writing=progress,
             on_refused=lambda line: say(f"left out: {line}"),
         )

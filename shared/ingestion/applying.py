@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
+from shared.errors import GenerationRefused
 from shared.ingestion.economy import Economy, Reusable
 from shared.ingestion.failover import Contents, Failover
-from shared.ingestion.generations import GenerationRefused, Generations
+from shared.ingestion.generations import Generations
 from shared.ingestion.parts import Hooks, Rules, Work
 from shared.ingestion.plan import check_removal
 from shared.ingestion.report import Report
@@ -17,6 +18,16 @@ from shared.ports import Embedder, Run, RunPhase, RunShare
 from shared.retrieval.chunks import STATISTICS_ID, Chunk
 from shared.retrieval.layout import chunk_of
 from shared.retrieval.statistics import Statistics
+
+
+def contents(generations: Generations, generation: str, passages: int, digest: str) -> Contents:
+    """A whole generation as its collection has it."""
+
+    def chunks() -> Iterator[Chunk]:
+        points = generations.points(generation)
+        return (chunk_of(point) for point in points if point.id != STATISTICS_ID)
+
+    return Contents(generation, passages, digest, chunks, lambda: generations.reserved(generation).payload)
 
 
 class Applier:
@@ -45,11 +56,10 @@ class Applier:
 
         ``to_embed`` are the tasks whose texts are embedded first; by default those that have any left. The
         report's seconds are left to the caller. Raises
-        :class:`~shared.ingestion.plan.RemovalNotAllowed` before anything is changed, and
-        :class:`~shared.ingestion.generations.GenerationRefused` before the switch.
+        :class:`~shared.errors.RemovalNotAllowed` before anything is changed, and
+        :class:`~shared.errors.GenerationRefused` before the switch.
         """
-        run, found = self._work.run, self._study.found
-        check_removal(run.id, found, self._rules.removal_limit, allowed=run.allow_removal)
+        self._check_removal()
         left = self._economy.costs().by_task
         for share in self._shares():
             if share.task in to_embed if to_embed is not None else left.get(share.task):
@@ -61,6 +71,12 @@ class Applier:
             generation = live.id
             self._change(generation)
         return self._settle(generation)
+
+    def _check_removal(self) -> None:
+        study, run = self._study, self._work.run
+        samples = self._rules.may_be_replaced
+        if not run.allow_removal and not (study.live and study.live.source in samples):
+            check_removal(run.id, study.found, self._rules.removal_limit, study.why)
 
     def _change(self, generation: str) -> None:
         """Change pages inside the live generation."""
@@ -98,7 +114,11 @@ class Applier:
             return
         collections = (self._generations.collection(one) for one in (candidate, live.id))
         if reasons := self._rules.gate(*collections):
-            raise GenerationRefused(candidate, reasons)
+            raise GenerationRefused(
+                f"Generation {candidate} was not made live: {'; '.join(reasons)}.",
+                hint="Readers keep the generation before. Correct the site or the golden questions, or raise "
+                "golden_margin, and run the ingestion again.",
+            )
 
     def _write(self, writer: Writer, pages: int) -> None:
         run = self._save("writing", to_write=pages)
@@ -114,16 +134,11 @@ class Applier:
 
     def _settle(self, generation: str) -> Report:
         """Bring the ways down along, and tell what was done."""
-        self._save("finishing", to_write=self._work.run.to_write)
+        to_write = self._work.run.to_write
+        self._save("finishing", to_write=to_write, written=to_write)
         pages, passages, digest = self._generations.finish(generation)
-        contents = Contents(
-            generation,
-            passages,
-            digest,
-            lambda: self._passages(generation),
-            lambda: self._generations.reserved(generation).payload,
-        )
-        warnings = self._failover.settle(contents, self._work.steps)
+        whole = contents(self._generations, generation, passages, digest)
+        warnings = self._failover.settle(whole, self._work.steps)
         there = self._generations.count(generation)
         if there != passages:
             lost = f"the index holds {there} passages where the ledger has {passages}: run `lectern repair`"
@@ -157,16 +172,11 @@ class Applier:
         target = Target(generation, self._generations.collection(generation), statistics)
         return Writer(self._work, target, self._economy, self._failover, self._hooks.stale)
 
-    def _passages(self, generation: str) -> Iterator[Chunk]:
-        """All passages of a generation as its collection has them, in the order of their ids."""
-        points = self._generations.points(generation)
-        return (chunk_of(point) for point in points if point.id != STATISTICS_ID)
-
     def _shares(self) -> tuple[RunShare, ...]:
         return self._work.ports.runs.get(self._work.run.id, self._work.steps.one()).shares
 
-    def _save(self, phase: RunPhase, *, to_write: int) -> Run:
-        run = replace(self._work.run, phase=phase, to_write=to_write)
+    def _save(self, phase: RunPhase, *, to_write: int, written: int = 0) -> Run:
+        run = replace(self._work.run, phase=phase, to_write=to_write, written=written)
         self._work.ports.runs.save(run, self._work.steps.one())
         self._work = replace(self._work, run=run)
         return run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from shared.errors import Corrupt, LecternError, Missing
+from shared.errors import Corrupt, Missing
 from shared.ingestion.steps import Steps
 from shared.ports import ChunkLedger, Generation, Ledger, Point, PointPage, VectorAdmin
 from shared.retrieval.chunks import STATISTICS_ID
@@ -12,21 +12,6 @@ from shared.retrieval.layout import Facts, collection_spec, read_statistics, sta
 from shared.retrieval.statistics import Statistics
 
 BUILDING, LIVE = "building", "live"
-
-
-class GenerationRefused(LecternError):
-    """A new generation answers the golden questions worse than the live one. Readers keep the live one."""
-
-    code = "generation_refused"
-    status = 409
-
-    def __init__(self, generation: str, reasons: Sequence[str]) -> None:
-        self.reasons = tuple(reasons)
-        super().__init__(
-            f"Generation {generation} was not made live: {'; '.join(reasons)}.",
-            hint="Readers keep the generation before. Correct the site or the golden questions, or raise "
-            "golden_margin, and run the ingestion again.",
-        )
 
 
 class Generations:

@@ -69,13 +69,14 @@ class Work:
 class Rules:
     """``removal_limit`` is the share of pages that may go unasked, ``previous_generations`` how many are kept
     for going back, ``usd_per_million`` the price of embedded tokens, ``wait_seconds`` how long others are
-    waited for.
+    waited for. An index made of one of the sources ``may_be_replaced`` may go without asking.
     """
 
     removal_limit: float = 0.2
     previous_generations: int = 1
     usd_per_million: float = 0.0
     wait_seconds: float = 0.0
+    may_be_replaced: frozenset[str] = frozenset()
     gate: Gate = lambda _candidate, _live: ()
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from shared.errors import LecternError
+from shared.errors import RemovalNotAllowed
 from shared.ingestion.economy import BATCH_TEXTS
 from shared.ports import Differences, PlanCounts, TextCosts
 
@@ -28,20 +28,23 @@ class Plan:
     removed: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
 
-
-class RemovalNotAllowed(LecternError):
-    """A run that would remove more pages than it may without being told to. Nothing was changed."""
-
-    code = "removal_not_allowed"
-    status = 409
-
-    def __init__(self, run: str, removed: int, before: int, limit: float) -> None:
-        super().__init__(
-            f"This ingestion would remove {removed} of {before} pages, more than {limit:.0%}. "
-            "Nothing was changed.",
-            hint="If the site really has lost them: "
-            f"`lectern ingest --run {run} --allow-removal`. If not, check the place that was read.",
+    def lines(self, most: int) -> list[str]:
+        """The plan in words, with at most ``most`` addresses of each kind."""
+        kinds = (("added", "+", self.added), ("changed", "~", self.changed), ("removed", "-", self.removed))
+        found = []
+        for name, mark, urls in kinds:
+            found.append(f"{len(urls)} {name}")
+            found += [f"  {mark} {url}" for url in urls[:most]]
+            found += [f"  {mark} and {len(urls) - most} more"] if len(urls) > most else []
+        counts = self.counts
+        found.append(f"{counts.unchanged} unchanged")
+        if counts.rebuilds:
+            found.append(f"A new generation is built, because {counts.rebuilds}.")
+        found.append(
+            f"{counts.texts} texts to embed in {counts.calls} calls, about {counts.tokens} tokens, "
+            f"{counts.usd:.4f} USD; {counts.reused} vectors are there already"
         )
+        return found
 
 
 def drift(found: Differences) -> float:
@@ -50,12 +53,21 @@ def drift(found: Differences) -> float:
     return (len(found.added) + len(found.changed) + len(found.removed)) / max(before, 1)
 
 
-def check_removal(run: str, found: Differences, limit: float, *, allowed: bool) -> None:
-    """Raise :class:`RemovalNotAllowed` for more than ``limit`` (0..1) of the pages that there were."""
+def check_removal(run: str, found: Differences, limit: float, why: str = "") -> None:
+    """Raise :class:`~shared.errors.RemovalNotAllowed` for more than ``limit`` (0..1) of the pages that there
+    were; ``why`` says why a new generation is needed, if one is.
+    """
     before = len(found.changed) + found.unchanged + len(found.removed)
     removed = len(found.removed)
-    if not allowed and removed >= FEWEST_REMOVED and removed > limit * before:
-        raise RemovalNotAllowed(run, removed, before, limit)
+    if removed < FEWEST_REMOVED or removed <= limit * before:
+        return
+    because = f" ({why})" if why else ""
+    raise RemovalNotAllowed(
+        f"This ingestion would remove {removed} of {before} pages{because}, more than {limit:.0%}. "
+        "Nothing was changed.",
+        hint="If the site really has lost them: "
+        f"`lectern ingest --run {run} --allow-removal`. If not, check the place that was read.",
+    )
 
 
 def counts_of(found: Differences, costs: TextCosts, *, usd_per_million: float, rebuilds: str) -> PlanCounts:

@@ -15,19 +15,19 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from typing import TypeVar
 
-from shared.errors import Corrupt, LecternError
-from shared.ingestion.applying import Applier, economy
+from shared.errors import Corrupt, LecternError, RemovalNotAllowed
+from shared.ingestion.applying import Applier, contents, economy
 from shared.ingestion.failover import Failover
 from shared.ingestion.generations import Generations
 from shared.ingestion.index_points import fingerprint
 from shared.ingestion.parts import Hooks, IndexPorts, Rules, Work
-from shared.ingestion.plan import Plan, RemovalNotAllowed
+from shared.ingestion.plan import Plan
 from shared.ingestion.report import Report
 from shared.ingestion.site import Source
 from shared.ingestion.stage import Stage
 from shared.ingestion.steps import STEP_SECONDS, Steps
 from shared.ingestion.study import Student, Study
-from shared.ports import Embedder, Run, RunShare, RunStatus
+from shared.ports import Embedder, Generation, Run, RunShare, RunStatus
 from shared.resilience.deadline import Clock
 
 T = TypeVar("T")
@@ -43,8 +43,8 @@ class Ingestion:
     there are answers without Qdrant.
     Errors: those of the ports; :class:`~shared.errors.SourceError` for a site without pages;
     ``PreconditionFailed`` while somebody else holds the lease;
-    :class:`~shared.ingestion.plan.RemovalNotAllowed`;
-    :class:`~shared.ingestion.generations.GenerationRefused`.
+    :class:`~shared.errors.RemovalNotAllowed`;
+    :class:`~shared.errors.GenerationRefused`.
     """
 
     def __init__(
@@ -129,6 +129,14 @@ class Ingestion:
                 run = self._begun(run)
                 done = self._watched(run, lambda: self._do_share(run, task, source))
         return self._finish_tasks(run_id, source, started) if done >= run.tasks else None
+
+    def go_back(self, target: Generation) -> tuple[str, ...]:
+        """Send readers back to a generation that was live before; what went wrong with its lifeboat."""
+        with self._lease():
+            self.generations.point_alias(target.id)
+            _pages, passages, digest = self.generations.finish(target.id)
+            whole = contents(self.generations, target.id, passages, digest)
+            return self._failover.settle(whole, self._steps)
 
     # ------------------------------------------------------------ what they do
 

@@ -27,6 +27,26 @@ from shared.wiring.gate import golden_gate
 from shared.wiring.parts import Parts, embedder_kind
 from shared.wiring.sources import open_source
 
+__all__ = [
+    "HANDBOOK_SOURCE",
+    "Hooks",
+    "Plan",
+    "Report",
+    "Run",
+    "Wanted",
+    "begin",
+    "execute",
+    "execute_run",
+    "ingestion",
+    "live_generation",
+    "plan",
+    "price",
+    "run",
+    "runs",
+]
+
+HANDBOOK_SOURCE = "Lectern's handbook"
+"""The sample that a newcomer starts with: putting one's own site in its place needs no permission."""
 FORGET_SECONDS = 30.0
 UPKEEP_SECONDS = 120.0
 READ_SECONDS = 10.0
@@ -163,6 +183,7 @@ def ingestion(parts: Parts, hooks: Hooks | None = None) -> Ingestion:
             previous_generations=own.previous_generations,
             usd_per_million=price(own),
             wait_seconds=own.ingest_wait_seconds,
+            may_be_replaced=frozenset({HANDBOOK_SOURCE}),
             gate=golden_gate(parts),
         ),
         Steps(time.monotonic),
@@ -175,6 +196,12 @@ def ingestion(parts: Parts, hooks: Hooks | None = None) -> Ingestion:
 def price(settings: Settings) -> float:
     """US dollars for a million embedded tokens."""
     return settings.gemini_embedding_usd_per_million if embedder_kind(settings) == "gemini" else 0.0
+
+
+def runs(settings: Settings) -> list[Run]:
+    """The latest runs, newest first."""
+    with Parts(settings) as parts:
+        return parts.runs.recent(Deadline.after(READ_SECONDS))
 
 
 def live_generation(settings: Settings) -> Generation | None:

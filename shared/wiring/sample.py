@@ -14,9 +14,9 @@ from shared.ingestion.sources import read_folder
 from shared.retrieval.chunks import Page
 from shared.settings import ROOT, Settings
 from shared.wiring import local
+from shared.wiring.ingestion import HANDBOOK_SOURCE
 
 HANDBOOK = ROOT / "docs"
-HANDBOOK_SOURCE = "Lectern's handbook"
 BASE_URL = "/docs"
 
 
