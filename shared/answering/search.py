@@ -20,7 +20,7 @@ from shared.retrieval.layout import LIVE_ALIAS, Facts
 from shared.retrieval.lifeboat import Lifeboat
 from shared.retrieval.lifeboat_store import LifeboatStore
 from shared.retrieval.results import Retrieval
-from shared.retrieval.retriever import Retriever
+from shared.retrieval.retriever import Others, Retriever
 
 T = TypeVar("T")
 HYBRID, SPARSE, FULLTEXT, LIFEBOAT = "hybrid", "sparse", "fulltext", "lifeboat"
@@ -34,7 +34,8 @@ class SearchLadder:
     """Finds passages as long as anything that holds them answers.
 
     ``embedder`` None: the site is searched by words, and ``sparse`` is no degradation. ``passages`` and
-    ``objects`` None leave out their rungs. Safe to share among threads.
+    ``objects`` None leave out their rungs. ``others`` gives the embedder of another model, for an index that
+    was made with it. Safe to share among threads.
     """
 
     def __init__(
@@ -47,14 +48,21 @@ class SearchLadder:
         guards: Guards,
         clock: Clock,
         alias: str = LIVE_ALIAS,
+        others: Others = lambda _model: None,
     ) -> None:
         self._guards = guards
         self._embeds = embedder is not None
+
+        def guarded(model: str) -> Embedder | None:
+            other = others(model)
+            return GuardedEmbedder(other, guards.embedding) if other else None
+
         self._retriever = Retriever(
             GuardedSearch(vectors, guards.vectors),
             GuardedEmbedder(embedder, guards.embedding) if embedder else None,
             clock,
             alias=alias,
+            others=guarded,
         )
         self._fulltext = (
             FullTextSearch(GuardedFullText(passages, guards.database), clock) if passages else None

@@ -22,6 +22,8 @@ PAGES_READ = 8
 PASSAGES_OF_PAGE = 3
 _KEPT_COLLECTIONS = 4
 _T = TypeVar("_T")
+Others = Callable[[str], Embedder | None]
+"""The embedder of a model by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class _Ask:
 class Retriever:
     """Answers :meth:`retrieve` from the collection behind ``alias``.
 
+    ``embedder`` is the one in use; ``others`` gives that of another model, None for one that cannot be had:
+    while a new generation is built with another model, questions are embedded with the live one's.
     The alias is looked up again after ``alias_seconds`` of ``clock``, and at once when its collection is
     gone. ``profile`` defaults to that of the collection's embedding model. Safe to share among threads.
     """
@@ -60,9 +64,11 @@ class Retriever:
         alias: str = LIVE_ALIAS,
         alias_seconds: float = 5.0,
         profile: Profile | None = None,
+        others: Others = lambda _model: None,
     ) -> None:
         self._search = search
         self._embedder = embedder
+        self._others = others
         self._clock = clock
         self._alias = alias
         self._alias_seconds = alias_seconds
@@ -158,10 +164,13 @@ class Retriever:
             return None, ("vectors were not asked for",)
         if self._embedder is None:
             return None, ("there is no embedding model",)
+        embedder: Embedder | None = self._embedder
         if self._embedder.model != facts.model:
+            embedder = self._others(facts.model) if facts.model else None
+        if embedder is None:
             made = facts.model or "no vectors"
             return None, (f"the index was made with {made}, the model is {self._embedder.model}",)
-        return self._embedder.embed_query(ask.question, ask.deadline), ()
+        return embedder.embed_query(ask.question, ask.deadline), ()
 
     def _lists(
         self, ask: _Ask, index: _Index, terms: Iterable[int], vector: Sequence[float] | None

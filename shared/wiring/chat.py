@@ -104,6 +104,7 @@ def service(parts: Parts) -> AnswerService:
         guards=guards,
         clock=time.monotonic,
         alias=own.qdrant_alias,
+        others=parts.embedder_of,
     )
     cached = own.cache_seconds > 0
     return AnswerService(

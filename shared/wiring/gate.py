@@ -24,7 +24,9 @@ def golden_gate(parts: Parts) -> Gate:
         if golden is None:
             return ()
         alias = parts.settings.qdrant_alias
-        retriever = Retriever(parts.vector_search, parts.embedder, time.monotonic, alias=alias)
+        retriever = Retriever(
+            parts.vector_search, parts.embedder, time.monotonic, alias=alias, others=parts.embedder_of
+        )
         new, old = (evaluate(retriever, golden, time.monotonic, collection=one) for one in (candidate, live))
         return worse(new, old, parts.settings.golden_margin)
 

@@ -62,6 +62,7 @@ class Parts:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._opened = ExitStack()
+        self._embedders: dict[str, Embedder | None] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -332,17 +333,40 @@ class Parts:
     def gemini_embedder(self) -> Embedder:
         """Gemini as embedder, whatever the setting `embedder` says."""
         own = self.settings
+        return self._gemini_embedder(own.gemini_embedding_model, own.gemini_embedding_dimensions)
+
+    def _gemini_embedder(self, model: str, dimensions: int) -> Embedder:
+        own = self.settings
         if own.gemini_client == "generativeai":
             from shared.adapters.gemini.generativeai import GenerativeAIEmbedder as Client
         else:
             from shared.adapters.gemini.rest import GeminiEmbedder as Client  # type: ignore[assignment]
         made = Client(
             _key(own),
-            own.gemini_embedding_model,
-            dimensions=own.gemini_embedding_dimensions,
+            model,
+            dimensions=dimensions,
             base_url=own.gemini_embedding_base_url or own.gemini_base_url,
         )
         return self._open(made, made.close)
+
+    def embedder_of(self, model: str) -> Embedder | None:
+        """The embedder whose vectors are ``model``'s, made once; None for one that cannot be had here."""
+        if self.embedder and self.embedder.model == model:
+            return self.embedder
+        if model not in self._embedders:
+            self._embedders[model] = self._other_embedder(model)
+        return self._embedders[model]
+
+    def _other_embedder(self, model: str) -> Embedder | None:
+        name, _, dimensions = model.rpartition("/")
+        if name and dimensions.isdecimal():
+            return self._gemini_embedder(name, int(dimensions)) if self.settings.gemini_api_key else None
+        if not _local_model_installed():
+            return None
+        from shared.embedded.minilm import LocalEmbedder
+
+        local = LocalEmbedder()
+        return local if local.model == model else None
 
     # ------------------------------------------------------------ ways down
 
