@@ -89,6 +89,7 @@ def _hooks() -> Iterator[Hooks]:
             writing=writing,
             refused=lambda line: say(f"left out: {line}"),
             waiting=lambda who: say(f"waiting: {who}"),
+            told=say,
         )
 
 

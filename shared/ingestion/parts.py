@@ -83,7 +83,7 @@ class Rules:
 @dataclass(frozen=True, slots=True)
 class Hooks:
     """Whom a run tells: progress in pages read and written and texts embedded, a line for each page that is
-    refused, who is waited for, and the pages whose answers must no longer be given.
+    refused, who is waited for, what else went wrong, and the pages whose answers must no longer be given.
     """
 
     reading: Progress = lambda _done, _total: None
@@ -91,4 +91,5 @@ class Hooks:
     writing: Progress = lambda _done, _total: None
     refused: Callable[[str], object] = lambda _line: None
     waiting: Callable[[str], object] = lambda _who: None
+    told: Callable[[str], object] = lambda _line: None
     stale: Callable[[Sequence[str]], object] = lambda _urls: None

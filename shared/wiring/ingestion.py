@@ -26,6 +26,7 @@ from shared.wiring import upkeep
 from shared.wiring.gate import golden_gate
 from shared.wiring.parts import Parts, embedder_kind
 from shared.wiring.sources import open_source
+from shared.wiring.suggesting import suggest
 
 __all__ = [
     "HANDBOOK_SOURCE",
@@ -96,7 +97,7 @@ def run(
     on_refused: Callable[[str], object] = lambda _line: None,
 ) -> Report:
     """Ingest a site, with the progress of its two longest steps. See :func:`execute`."""
-    hooks = Hooks(reading=reading, writing=writing, refused=on_refused)
+    hooks = Hooks(reading=reading, writing=writing, refused=on_refused, told=on_refused)
     wanted = Wanted(str(place), base_url, source, allow_removal=allow_removal)
     return execute(settings, wanted, hooks)
 
@@ -110,7 +111,7 @@ def execute(settings: Settings, wanted: Wanted, hooks: Hooks | None = None) -> R
     hooks = hooks or Hooks()
     with _opened(settings, wanted, hooks) as (parts, own, source):
         report = own.run(wanted.run(own.fingerprint), source)
-        upkeep.tend(parts, Deadline.after(UPKEEP_SECONDS), hooks.refused)
+        _tend(parts, report, hooks)
     return report
 
 
@@ -156,8 +157,14 @@ def _execute_task(settings: Settings, recorded: Run, wanted: Wanted, hooks: Hook
         report = own.run_task(recorded.id, settings.task_index, source)
         if report is None:
             return parts.runs.get(recorded.id, Deadline.after(READ_SECONDS))
-        upkeep.tend(parts, Deadline.after(UPKEEP_SECONDS), hooks.refused)
+        _tend(parts, report, hooks)
         return report
+
+
+def _tend(parts: Parts, report: Report, hooks: Hooks) -> None:
+    """What is brought along by a run that succeeded; what of it fails is told."""
+    suggest(parts, report, hooks.told)
+    upkeep.tend(parts, Deadline.after(UPKEEP_SECONDS), hooks.told)
 
 
 @contextmanager
