@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from shared.errors import SettingsError
+from shared.errors import DependencyError, SettingsError
 from shared.ingestion.failover import Failover
 from shared.ingestion.parts import Hooks, IndexPorts, Progress, Rules
 from shared.ingestion.plan import Plan
@@ -51,6 +51,7 @@ HANDBOOK_SOURCE = "Lectern's handbook"
 FORGET_SECONDS = 30.0
 UPKEEP_SECONDS = 120.0
 READ_SECONDS = 10.0
+LOOK_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,12 +233,20 @@ def _ports(parts: Parts) -> IndexPorts:
 
 
 def _stage_store(parts: Parts) -> ObjectStore:
-    """Where the stage lies: the bucket, or this machine's disk where there is none."""
+    """Where the stage lies: the bucket, or this machine's disk where there is none, or none that answers and
+    no other task to share it with.
+    """
     from shared.embedded.folder import FolderStore
 
-    if parts.settings.storage_bucket:
-        return parts.object_store
-    return FolderStore(Path(parts.settings.home) / "stage")
+    disk = Path(parts.settings.home) / "stage"
+    if not parts.settings.storage_bucket:
+        return FolderStore(disk)
+    if parts.settings.task_count == 1:
+        try:
+            next(iter(parts.object_store.list("ingestion/", Deadline.after(LOOK_SECONDS))), None)
+        except DependencyError:
+            return FolderStore(disk)
+    return parts.object_store
 
 
 def _forget(parts: Parts, urls: Sequence[str]) -> int:

@@ -22,6 +22,8 @@ from shared.adapters.gemini.rest import GeminiEmbedder
 from shared.adapters.neon.fulltext import NeonFullText, NeonPassages
 from shared.adapters.neon.ledger import NeonLedger
 from shared.adapters.neon.pool import Pool
+from shared.adapters.neon.run_pages import NeonRunPages, NeonRunTexts
+from shared.adapters.neon.runs import NeonRuns
 from shared.adapters.neon.url import DatabaseUrl
 from shared.adapters.qdrant.admin import QdrantAdmin
 from shared.adapters.qdrant.search import QdrantSearch
@@ -32,14 +34,18 @@ from shared.embedded.fake_gemini import FakeGemini, Fault
 from shared.embedded.qdrant import EmbeddedQdrant
 from shared.errors import Missing, NoRungHeld
 from shared.ingestion.failover import Failover
+from shared.ingestion.files import FolderFiles
+from shared.ingestion.parts import IndexPorts, Rules
 from shared.ingestion.report import Report
 from shared.ingestion.run import Ingestion
-from shared.ingestion.sources import read_folder
+from shared.ingestion.sources import open_files
+from shared.ingestion.steps import Steps
 from shared.ports import Condition
 from shared.resilience.deadline import Deadline
 from shared.resilience.ladder import Held
 from shared.retrieval.lifeboat_store import LifeboatStore
 from shared.retrieval.results import Retrieval
+from shared.wiring.ingestion import Wanted
 from tests.contract import neon_servers
 from tests.contract.neon_servers import TlsServer
 from tests.fakes.gcs import FakeGcs
@@ -75,15 +81,27 @@ class Services:
         with ExitStack() as open_parts:
             pool = open_parts.enter_context(Pool(self.database))
             admin = open_parts.enter_context(QdrantAdmin(self.qdrant))
-            boats = LifeboatStore(self.bucket(open_parts, self.gcs.endpoint))
-            return Ingestion(
-                NeonLedger(pool),
-                admin,
+            bucket, ledger = self.bucket(open_parts, self.gcs.endpoint), NeonLedger(pool)
+            own = Ingestion(
+                IndexPorts(
+                    ledger,
+                    ledger,
+                    NeonRuns(pool),
+                    NeonRunPages(pool),
+                    NeonRunTexts(pool),
+                    admin,
+                    admin,
+                    bucket,
+                ),
                 self.embedder(open_parts, self.gemini.base_url),
-                Failover(NeonPassages(pool), boats) if failover else None,
+                Failover(NeonPassages(pool), LifeboatStore(bucket)) if failover else Failover(),
+                Rules(),
+                Steps(time.monotonic),
                 alias="lectern-live",
                 clock=time.monotonic,
-            ).run(list(read_folder(self.site, "/docs")), source="/docs")
+            )
+            run = Wanted(str(self.site), "/docs").run(own.fingerprint)
+            return own.run(run, open_files(FolderFiles(self.site), "/docs"))
 
     def embedder(self, parts: ExitStack, url: str) -> GeminiEmbedder:
         made = GeminiEmbedder("fake-key", "gemini-embedding-001", dimensions=64, base_url=url)
@@ -398,9 +416,9 @@ def test_an_unchanged_site_writes_no_lifeboat(own: Instance) -> None:
     assert own.services.gcs.faults.calls["insert"] == calls
 
 
-def test_a_bucket_that_is_down_does_not_stop_ingestion(own: Instance) -> None:
+def test_a_lifeboat_that_cannot_be_written_does_not_stop_ingestion(own: Instance) -> None:
     """Readers would not get the new pages because a spare part could not be written."""
-    own.services.gcs.faults.answer("insert", 503, times=1)
+    own.services.gcs.faults.answer("initiate", 503, times=1)
     report = own.services.ingest()
     (warning,) = report.warnings
     assert warning.startswith("the lifeboat was not written: gcs: ")
