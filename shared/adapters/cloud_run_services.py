@@ -82,7 +82,7 @@ class CloudRunServices:
         full = self._service(name)
         found = _call(
             f"read {name}",
-            full,
+            name,
             deadline,
             lambda seconds: self._services.get_service(name=full, retry=None, timeout=seconds),
         )
@@ -97,12 +97,12 @@ class CloudRunServices:
         verb = f"change {service.name}"
         started = _call(
             verb,
-            full,
+            service.name,
             deadline,
             lambda seconds: self._services.update_service(request=request, retry=None, timeout=seconds),
         )
         try:
-            self._wait(self._services, started.operation, verb, full, deadline)
+            self._wait(self._services, started.operation, verb, service.name, deadline)
         except Rejected:
             # A service whose newest revision does not come up stays "not ready", though its traffic moves.
             if change.template is not None or not self._is_routed(full, change, deadline):
@@ -113,7 +113,7 @@ class CloudRunServices:
         """Whether requests are split as was asked for."""
         found = _call(
             "look at the traffic",
-            full,
+            short(full),
             deadline,
             lambda seconds: self._services.get_service(name=full, retry=None, timeout=seconds),
         )
@@ -125,7 +125,7 @@ class CloudRunServices:
         full = f"{self._service(service)}/revisions/{name}"
         found = _call(
             f"read {name}",
-            full,
+            name,
             deadline,
             lambda seconds: self._revisions.get_revision(name=full, retry=None, timeout=seconds),
         )
@@ -141,7 +141,7 @@ class CloudRunServices:
         wanted = execution_template(template)
         found = _call(
             f"read {job}",
-            full,
+            job,
             deadline,
             lambda seconds: self._jobs.get_job(name=full, retry=None, timeout=seconds),
         )
@@ -152,11 +152,11 @@ class CloudRunServices:
         request = run_v2.UpdateJobRequest(job=found)
         started = _call(
             f"change {job}",
-            full,
+            job,
             deadline,
             lambda seconds: self._jobs.update_job(request=request, retry=None, timeout=seconds),
         )
-        self._wait(self._jobs, started.operation, f"change {job}", full, deadline)
+        self._wait(self._jobs, started.operation, f"change {job}", job, deadline)
 
     # ------------------------------------------------------------ operations
 

@@ -20,10 +20,8 @@ def command(*, dry_run: bool, as_json: bool) -> None:
     all; running it again changes nothing.
     """
     from shared.wiring import release
-    from shared.wiring.stack import services
 
-    with services(settings.load(), lambda _: None) as ready:
-        names = release.migrate(ready.settings, say, dry_run=dry_run)
+    names = release.migrate(settings.load(require=("database_url",)), say, dry_run=dry_run)
     if as_json:
         emit_json({"applied": [] if dry_run else names, "pending": names if dry_run else []})
         return

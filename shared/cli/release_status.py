@@ -87,8 +87,9 @@ def advice(found: Standing, now: float) -> str:
 
 def _services(found: Standing) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("service", "serves", ""):
-        table.add_column(column, overflow="fold")
+    for column in ("service", "serves"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("", overflow="fold")
     for name, serving in serving_now(found).items():
         text = ", ".join(f"{release} {percent} %" for release, percent in serving.items())
         service = found.services[name]
@@ -99,8 +100,9 @@ def _services(found: Standing) -> Table:
 
 def _history(history: Sequence[Release], now: float) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("release", "state", "when", "last step", "seen"):
-        table.add_column(column, overflow="fold")
+    for column in ("release", "state", "when", "last step"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("seen", overflow="fold")
     for one in history:
         last = one.steps[-1] if one.steps else None
         state = f"[{_COLOURS.get(one.state, 'default')}]{one.state}[/]"

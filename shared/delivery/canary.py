@@ -155,8 +155,7 @@ class Canary:
             start=self._desk.now(),
             seconds=own.step_seconds if share else 0.0,
             questions=own.questions,
-            # At the tag no reader is hurt: as fast as both answer. A visitor's limit allows the burst.
-            pause_seconds=2 * 60.0 / own.questions_per_minute if share else 0.0,
+            pause_seconds=2 * 60.0 / own.questions_per_minute,
             stable_before=before if share == WHOLE else None,
             reads_measurements=bool(share),
         )

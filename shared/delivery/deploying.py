@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from shared.delivery.compatibility import may_follow
-from shared.delivery.desk import Desk
+from shared.delivery.desk import Desk, said
 from shared.delivery.fleet import Decide, Outcome
 from shared.delivery.platform import FUNCTIONS, service_name
 from shared.delivery.release import (
@@ -34,7 +34,6 @@ from shared.delivery.standing import (
 )
 from shared.delivery.template import function_template
 from shared.errors import (
-    Rejected,
     ReleaseBusy,
     ReleaseError,
     ReleaseHeld,
@@ -221,14 +220,16 @@ def _is_tagged(service: Service, release: Release) -> bool:
 
 
 def _give_up(desk: Desk, release: Release, failed: list[Outcome]) -> None:
-    """Take the candidate back; condemn it when its own container is what does not come up."""
-    words = tuple(f"{one.service}: {one.error.message}" for one in failed if one.error)
-    condemned = all(isinstance(one.error, Rejected) for one in failed)
-    what = "did not come up" if condemned else "could not be deployed"
-    take_back(
-        desk, release.id, Step(desk.now(), what, verdict="unhealthy", reasons=words), condemned=condemned
+    """Take the candidate back; condemn it when a container of its own is what does not come up."""
+    words = tuple(f"{one.service}: {said(one.error)}" for one in failed if one.error)
+    condemned = any(
+        desk.fleet.refuses(one.service, revision_of(one.service, release.id), desk.call()) for one in failed
     )
-    hint = "No reader met it. Look at its log, mend it and push again."
+    what = "did not come up" if condemned else "could not be deployed"
+    verdict = "unhealthy" if condemned else "inconclusive"
+    step = Step(round(desk.now(), 3), what, verdict=verdict, reasons=words)
+    take_back(desk, release.id, step, condemned=condemned)
+    message = f"Release {release.id} {what}: {'; '.join(words)}"
     if not condemned:
-        raise ReleaseError(f"Release {release.id} {what}: {'; '.join(words)}", hint="Run the build again.")
-    raise ReleaseUnhealthy(f"Release {release.id} {what}: {'; '.join(words)}", hint=hint)
+        raise ReleaseError(message, hint="No reader met it. Mend what it says and run the build again.")
+    raise ReleaseUnhealthy(message, hint="No reader met it. Look at its log, mend it and push again.")

@@ -9,7 +9,7 @@ from shared.delivery.fleet import Fleet, Outcome
 from shared.delivery.platform import Environment
 from shared.delivery.release import Manifests
 from shared.delivery.standing import Lease, Standing, text_of
-from shared.errors import ReleaseError
+from shared.errors import DependencyError, LecternError, ReleaseError
 from shared.resilience.deadline import Deadline
 from shared.resilience.retry import Sleep
 
@@ -47,9 +47,14 @@ class Desk:
         return text_of(Lease(release, round(self.now() + self.environment.platform.canary.lease_seconds, 3)))
 
 
+def said(error: LecternError) -> str:
+    """What went wrong, without what was attempted: that stands before it."""
+    return error.detail if isinstance(error, DependencyError) else error.message
+
+
 def succeeded(outcomes: list[Outcome], attempted: str) -> None:
     """Raise what went wrong with any of several changes, all of it in one error."""
     failed = [one for one in outcomes if one.error is not None]
     if failed:
-        words = "; ".join(f"{one.service}: {one.error.message}" for one in failed if one.error)
+        words = "; ".join(f"{one.service}: {said(one.error)}" for one in failed if one.error)
         raise ReleaseError(f"{attempted} failed. {words}", hint="Look at `lectern release status`.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.delivery.compatibility import IndexSwitch
-from shared.delivery.desk import Desk
+from shared.delivery.desk import Desk, said
 from shared.delivery.fleet import Decide, Outcome
 from shared.delivery.jobs import deploy_jobs, jobs_of
 from shared.delivery.release import RELEASED, STABLE_TAG, Step, revision_of
@@ -37,7 +37,7 @@ def finish(desk: Desk, ending: Ending, release: str) -> None:
     _check(found, release)
     outcomes = desk.fleet.change_all(_switching(found, release), desk.change())
     templates = jobs_of(desk.environment, desk.manifests.get(release, desk.call()).image, release)
-    outcomes += deploy_jobs(ending.jobs, templates, desk.change())
+    outcomes += deploy_jobs(ending.jobs, templates, desk.change(), desk.sleep)
     problem = _problem(outcomes)
     if problem:
         step = Step(desk.now(), "switch", WHOLE, "unhealthy", (problem,))
@@ -78,7 +78,7 @@ def _switching(found: Standing, release: str) -> dict[str, Decide]:
 
 
 def _problem(outcomes: list[Outcome]) -> str:
-    return "; ".join(f"{one.service}: {one.error.message}" for one in outcomes if one.error)
+    return "; ".join(f"{one.service}: {said(one.error)}" for one in outcomes if one.error)
 
 
 def _tidy(desk: Desk, found: Standing, release: str) -> None:

@@ -77,14 +77,30 @@ class Fleet:
         with ThreadPoolExecutor(len(deciding)) as pool:
             return list(pool.map(one, deciding))
 
+    def refuses(self, name: str, revision: str, deadline: Deadline) -> bool:
+        """Whether a revision is there and its container does not come up."""
+        try:
+            return not self._patiently(
+                lambda: self._services.revision(name, revision, deadline), deadline
+            ).ready
+        except LecternError:
+            return False
+
     def _patiently(self, call: Callable[[], T], deadline: Deadline) -> T:
-        for attempt in range(1, _TRIES):
-            try:
-                return call()
-            except (DependencyError, DeadlineExceeded) as error:
-                again = isinstance(error, PreconditionFailed) or getattr(error, "retryable", False)
-                pause = max(_PAUSE * 2 ** (attempt - 1), getattr(error, "retry_after", None) or 0.0)
-                if not again or pause >= deadline.remaining():
-                    raise
-                self._sleep(pause)
-        return call()
+        return patiently(call, deadline, self._sleep)
+
+
+def patiently(call: Callable[[], T], deadline: Deadline, sleep: Sleep) -> T:
+    """The result of ``call``, tried again after what may pass: a lost connection, a service that is busy, and
+    somebody who changed the same thing at the same time.
+    """
+    for attempt in range(1, _TRIES):
+        try:
+            return call()
+        except (DependencyError, DeadlineExceeded) as error:
+            again = isinstance(error, PreconditionFailed) or getattr(error, "retryable", False)
+            pause = max(_PAUSE * 2 ** (attempt - 1), getattr(error, "retry_after", None) or 0.0)
+            if not again or pause >= deadline.remaining():
+                raise
+            sleep(pause)
+    return call()

@@ -133,7 +133,7 @@ def roll_back(desk: Desk, index: IndexSwitch, jobs: JobTemplates, plan: Plan, wh
     hold = Hold(plan.undone, round(desk.now(), 3), why)
     notes = {HOLD: text_of(hold), CANARY: "", LEASE: ""}
     outcomes = desk.fleet.change_all(_deciding(plan, desk.fleet.chat, notes), desk.change())
-    outcomes += deploy_jobs(jobs, plan.jobs, desk.change())
+    outcomes += deploy_jobs(jobs, plan.jobs, desk.change(), desk.sleep)
     if plan.generation and not any(one.error for one in outcomes):
         index.switch(plan.generation, desk.change())
     if plan.undone:

@@ -132,10 +132,13 @@ def _latency(pairs: tuple[Pair, ...], criteria: Criteria) -> Finding:
 
 def _answers(pairs: tuple[Pair, ...], criteria: Criteria) -> Iterator[Finding]:
     """The answers themselves, question by question."""
+    if not pairs:
+        yield Finding("answers", "same", "stable answered nothing to compare answers with")
+        return
     known = tuple(pair for pair in pairs if pair.candidate.right is not None)
-    yield _lost(
-        "answers", "wrong answers to golden questions", known, criteria, lambda asked: asked.right is True
-    )
+    if known:
+        words = "wrong answers to golden questions"
+        yield _lost("answers", words, known, criteria, lambda asked: asked.right is True)
     yield _lost("citations", "answers without a citation", pairs, criteria, lambda asked: asked.cited)
     found = _lost("degraded", "degraded answers", pairs, criteria, lambda asked: not asked.degraded)
     both = [pair for pair in pairs if pair.candidate.degraded and pair.stable.degraded]

@@ -33,8 +33,8 @@ class Questions(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
     """What is watched: addresses and revisions of both, from when (Unix seconds), for how long, with how many
-    questions at least. ``stable_before``: stable's readers of the stretch before, for when it has none any
-    more.
+    questions at least, and at which pace after these. ``stable_before``: stable's readers of the stretch
+    before, for when it has none any more.
     """
 
     candidate_url: str
@@ -89,9 +89,10 @@ class Watch:
             pairs.append(self._ask(stretch))
             seen = self._seen(stretch, tuple(pairs))
             elapsed = self._desk.now() - stretch.start
-            over = elapsed >= stretch.seconds and len(pairs) >= stretch.questions
+            enough = len(pairs) >= stretch.questions
+            over = elapsed >= stretch.seconds and enough
             verdict = judge(seen, self._criteria if over else self._early())
-            gone_on_long_enough = late and verdict.outcome == "inconclusive"
+            gone_on_long_enough = late and enough and verdict.outcome == "inconclusive"
             if (
                 verdict.outcome == "unhealthy"
                 or (over and verdict.outcome == "healthy")
@@ -111,7 +112,7 @@ class Watch:
                 told = self._desk.now()
                 left = max(0.0, stretch.start + stretch.seconds - told)
                 self._desk.say(f"  {len(pairs)} questions asked of both; {left:.0f} s to go")
-            self._desk.sleep(max(0.0, stretch.pause_seconds - (self._desk.now() - began)))
+            self._desk.sleep(max(0.0, _pause(stretch, pairs) - (self._desk.now() - began)))
 
     def _ask(self, stretch: Stretch) -> Pair:
         return self._questions.ask(stretch.candidate_url, stretch.stable_url, Deadline.after(ASK_SECONDS))
@@ -138,6 +139,14 @@ class Watch:
         if stretch.stable_before is not None:
             return Observation(recent, found[stretch.candidate], stretch.stable_before, same_time=False)
         return Observation(recent, found[stretch.candidate], stable)
+
+
+def _pause(stretch: Stretch, pairs: list[Pair]) -> float:
+    """The first questions come as fast as both answer, since a candidate that is bad at once should be known
+    at once; a visitor's limit allows the burst. Whoever is told to wait does.
+    """
+    hurries = len(pairs) < stretch.questions and (not pairs or pairs[-1].counts)
+    return 0.0 if hurries else stretch.pause_seconds
 
 
 _TELL_SECONDS = 10.0

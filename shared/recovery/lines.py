@@ -7,9 +7,9 @@ r"""The lines of an object of exported points: JSON, one a line, in UTF-8.
     {"points":4096,"digest":"<32 hex digits>","next":"<id>"}
 
 The first line says where the object begins (the id from which the collection was read on, null for its
-start), the last one what it holds and where the next object begins (null after the last). Vectors are
-the base64 of little-endian numbers: float32, and uint32 for the term ids of sparse ones. Any program reads
-that: ``zstd -dc points-00000.jsonl.zst | jq .payload.url``.
+start), the last one what it holds and where the next object begins (null after the last). Vectors are the
+base64 of little-endian numbers: float32, and uint32 for the term ids of sparse ones. Any program reads that:
+``zstd -dc points-00000.jsonl.zst | jq .payload.url``.
 """
 
 from __future__ import annotations

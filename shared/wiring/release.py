@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,7 +52,9 @@ class Office:
     def deploy(self, commit: str, image: str, *, by_hand: bool = False, wait_seconds: float = 0.0) -> Release:
         """See :func:`shared.delivery.deploying.deploy`."""
         wanted = deploying.Wanted(commit, image, by_hand, wait_seconds)
-        return deploying.deploy(self.desk, wanted, code_of(self.parts, Deadline.after(CALL_SECONDS)))
+        return deploying.deploy(
+            self.desk, wanted, code_of(self.parts, self.desk.environment, self.desk.call())
+        )
 
     def smoke(self, release: str) -> None:
         """Ask the candidate at its tag."""
@@ -166,7 +169,9 @@ class Office:
 @contextmanager
 def office(settings: Settings, say: Say) -> Iterator[Office]:
     """Everything joined, for one command. Raises :class:`SettingsError` where no platform is described."""
-    from shared.adapters.cloud_run_services import CloudRunServices
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # about Python versions, on each command
+        from shared.adapters.cloud_run_services import CloudRunServices
 
     environment = _environment(settings)
     with Parts(settings) as parts:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from shared.delivery.compatibility import Index, Migration, contracts, unsafe
 from shared.delivery.deploying import Code
+from shared.delivery.platform import Environment
 from shared.errors import ReleaseRefused
 from shared.ingestion.index_points import fingerprint
 from shared.resilience.deadline import Deadline
+from shared.settings import Settings
 from shared.wiring.parts import Parts
 
 _LEASE_SECONDS = 10.0
@@ -36,17 +40,22 @@ class LedgerIndex:
         return f"{self._alias.removesuffix('-live')}-"
 
 
-def code_of(parts: Parts, deadline: Deadline) -> Code:
-    """What this code needs, and what the database has."""
+def code_of(parts: Parts, environment: Environment, deadline: Deadline) -> Code:
+    """What this code needs, and what the database has. Where the database is not named, as on the machine of
+    somebody who may only deploy, it is taken to have what the code needs.
+    """
     files = migrations()
-    applied = parts.applied_migrations(deadline)
-    embedder = parts.embedder
-    return Code(
-        schema=files[-1].name if files else "",
-        contracts=contracts(files),
-        fingerprint=fingerprint(embedder.model if embedder else ""),
-        database=max(applied, default=""),
-    )
+    schema = files[-1].name if files else ""
+    has = max(parts.applied_migrations(deadline), default="") if parts.settings.database_url else schema
+    return Code(schema, contracts(files), fingerprint(_model(parts.settings, environment)), has)
+
+
+def _model(settings: Settings, environment: Environment) -> str:
+    """The model that makes vectors where ingestion runs: a build does not have its Gemini key."""
+    if "GEMINI_API_KEY" in environment.platform.functions["ingest"].secrets:
+        settings = replace(settings, gemini_api_key=settings.gemini_api_key or "held by Secret Manager")
+    with Parts(settings) as there:
+        return there.embedder.model if there.embedder else ""
 
 
 def migrations() -> list[Migration]:
