@@ -53,6 +53,13 @@ SUITES = {
         ("client", "embedder"),
         {"local": "LocalEmbedder", "rest": "GeminiEmbedder", "generativeai": "GenerativeAIEmbedder"},
     ),
+    "test_services.py": Suite(
+        "Services",
+        ("shop",),
+        {"cloud_run": "CloudRunServices", "memory": "MemoryServices"},
+        "CloudRunServices",
+    ),
+    "test_measurements.py": Suite("Measurements", otherwise="CloudMeasurements"),
     "test_jobs.py": Suite("Jobs", ("place",), {"local": "LocalJobs", "cloud_run": "CloudRunJobs"}),
     "neon/test_ledger.py": Suite(
         "Ledger", ("database",), {key: f"NeonLedger {at}" for key, at in _SERVERS.items()}

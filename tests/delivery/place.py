@@ -221,8 +221,12 @@ class Place:
         return releases.pop() if len(releases) == 1 else ""
 
     def sql(self, text: str) -> Any:
-        with Wire(parse(self.ready.database_url), Deadline.after(20)) as wire:
-            return wire.query(text, {}, Deadline.after(20))
+        soon = Deadline.after(20)
+        wire = Wire(parse(self.ready.database_url), soon)
+        try:
+            return wire.script(text, soon, "look")
+        finally:
+            wire.close()
 
 
 @contextmanager
