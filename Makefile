@@ -63,7 +63,7 @@ chaos: TOOLS := redis-server:redis-server
 chaos: $(READY) tools ## each service down, alone and in pairs, in nine ways: prints the table and writes it
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
-bench: $(READY) ## cold start and latency, measured beside what they are compared with
+bench: $(READY) ## cold start, latency and parsing, measured beside what they are compared with
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 check: $(READY) ## format, lint, types
@@ -73,6 +73,7 @@ lock: $(BIN)/uv ## compile requirements*.txt from requirements*.in, with hashes
 	@$(BIN)/uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 requirements.in -o requirements.txt
 	@$(BIN)/uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 requirements-dev.in -c requirements.txt -o requirements-dev.txt
 	@$(BIN)/uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 tests/terraform/checkov.in -o tests/terraform/checkov.txt
+	@$(BIN)/uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 tests/benchmarks/peers/requirements.in -o tests/benchmarks/peers/requirements.txt
 	@for version in 3.12 3.13; do $(BIN)/uv pip compile --quiet --no-header --python-version $$version requirements-dev.in -c requirements-dev.txt >/dev/null && echo "lock: resolves for Python $$version" || exit 1; done
 
 $(BIN)/uv:

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import cold_start, latency, load, shipped
+from tests.benchmarks import cold_start, latency, load, parsing, shipped
 
 MOST_TIMES_NOTHING = 3.0
 LEAST_TIMES_EAGER = 2.5
@@ -22,6 +22,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="one JSON document instead of the table")
     chosen = parser.parse_args()
     python = shipped.python()
+    cut = parsing.measure(chosen.rounds)
     with tempfile.TemporaryDirectory(prefix="lectern-bench-") as home:
         Path(home).chmod(0o755)
         with cold_start.generating_stack(Path(home)) as (ready, fake):
@@ -31,12 +32,14 @@ def main() -> int:
     ratios = cold_start.summary(starts)
     if chosen.json:
         figures = {"cold_start": ratios, "cold_start_runs": starts, "retrieval": warm, "load": crowd}
+        figures["parsing"] = cut
         print(json.dumps(figures))
     else:
         _print(ratios, warm, chosen.rounds)
         _print_load(crowd)
+        parsing.show(cut)
     kept = ratios["ours_to_nothing"] <= MOST_TIMES_NOTHING and ratios["eager_to_ours"] >= LEAST_TIMES_EAGER
-    return 0 if kept and load.kept(crowd) else 1
+    return 0 if kept and load.kept(crowd) and parsing.kept(cut) else 1
 
 
 def _print(cold: dict[str, float], warm: dict[str, float], rounds: int) -> None:

@@ -71,7 +71,9 @@ def test_title_comes_from_front_matter_then_heading_then_file() -> None:
     assert read("Just text.\n").title == "Fallback"
 
 
-@pytest.mark.parametrize("head", ["a: [1", "- a\n- b", "a: b: c", "? {a: 1}\n: 2\n: 3", "&a [*a]"])
+@pytest.mark.parametrize(
+    "head", ["a: [1", "- a\n- b", "a: b: c", "? {a: 1}\n: 2\n: 3", "&a [*a]", "a: " + "[" * 20_000]
+)
 def test_broken_front_matter_names_the_file(head: str) -> None:
     """One bad page would stop the whole ingestion without saying which it was."""
     with pytest.raises(SourceError, match=r"guide\.md"):
