@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 from shared.ingestion.front_matter import text_of
 
@@ -48,3 +48,11 @@ def join_address(base_url: str, path: str) -> str:
         + ("/" if clean in ("/", "//") else quote(clean, safe="/%~@:+,;=!$&'()*"))
         + trail
     )
+
+
+def resolve(base: str, target: str) -> str:
+    """Where ``target`` leads from the page at ``base``; ``base`` when it is no address."""
+    try:
+        return urljoin(base, target)
+    except ValueError:
+        return base

@@ -21,6 +21,7 @@ _ARTICLES = (
     "main .markdown",
     "main",
 )
+_WEB = re.compile(r"https?://[^/\s]+(?:/|$)", re.IGNORECASE)
 _CARDS = "main [class*=generatedIndexPage]"
 """The list of a category's pages that Docusaurus makes where there is no page of its own."""
 _HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
@@ -102,7 +103,7 @@ def read_head(tree: LexborHTMLParser) -> PageHead:
     address = (canonical.attributes.get("href") if canonical is not None else None) or metas.get("og:url", "")
     language = tree.css_first("html")
     return PageHead(
-        url=address,
+        url=address if _WEB.match(address) else "",
         title=tidy(metas.get("og:title", "").rpartition(" | ")[0] or metas.get("og:title", "")),
         description=tidy(metas.get("description", "")),
         version=metas.get("docusaurus_version") or metas.get("docsearch:version", ""),

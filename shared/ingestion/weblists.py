@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from urllib.parse import urljoin
 
 from selectolax.lexbor import LexborHTMLParser
 
 from shared.errors import DependencyError, Missing, SourceError
 from shared.ingestion import manifest, sitemap
+from shared.ingestion.addresses import resolve
+from shared.ingestion.html import read_head
 from shared.ingestion.manifest import Manifest, read_manifest
 from shared.ingestion.site import Refused
 from shared.ingestion.sitemap import read_sitemap
@@ -127,13 +128,13 @@ class _Sitemaps:
             )
         self._read.add(address)
         found = read_sitemap(self._fetch(address, sitemap.LARGEST).body, address)
-        self._pages.update(dict.fromkeys(urljoin(address, page) for page in found.pages))
+        self._pages.update(dict.fromkeys(resolve(address, page) for page in found.pages))
         if len(self._pages) > sitemap.MOST_PAGES:
             raise SourceError(
                 f"{address}: the site has more than {sitemap.MOST_PAGES} pages.", hint="Split it."
             )
         for inner in found.sitemaps:
-            self._take(urljoin(address, inner), depth + 1)
+            self._take(resolve(address, inner), depth + 1)
 
     def _of_locales(self, start: str) -> Iterator[str]:
         """Docusaurus writes a sitemap for each locale, and none of them names the others: the pages do."""
@@ -146,17 +147,20 @@ class _Sitemaps:
         except DependencyError:
             return
         own = first.removeprefix(base)
-        for alternate in _alternates(found):
-            root = alternate.removesuffix(own)
-            if alternate.endswith(own) and root.startswith(base) and root != base:
-                yield root + "sitemap.xml"
+        here, others = _alternates(found)
+        root = here.removesuffix(own)
+        for other in others:
+            # As the page names itself and its translations: a preview names those of the published site.
+            if other.endswith(own) and other.startswith(root) and other != here:
+                yield base + other.removesuffix(own).removeprefix(root) + "sitemap.xml"
 
     def _fetch(self, address: str, most: int) -> Fetched:
         return self._fetcher.fetch(address, Deadline.after(STEP_SECONDS), most_bytes=most)
 
 
-def _alternates(found: Fetched) -> list[str]:
-    """Addresses of the page in other languages."""
+def _alternates(found: Fetched) -> tuple[str, list[str]]:
+    """The address that a page gives itself, and those of the same page in other languages."""
     tree = LexborHTMLParser(found.body)
     links = tree.css("link[rel=alternate][hreflang]")
-    return list(dict.fromkeys(urljoin(found.url, link.attributes.get("href") or "") for link in links))
+    others = [resolve(found.url, link.attributes.get("href") or "") for link in links]
+    return read_head(tree).url or found.url, list(dict.fromkeys(others))

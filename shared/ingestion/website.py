@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
-from urllib.parse import urljoin
 
 from shared.errors import DependencyError, Missing, SourceError
-from shared.ingestion.addresses import join_address
+from shared.ingestion.addresses import join_address, resolve
 from shared.ingestion.digests import source_digest
 from shared.ingestion.files import LARGEST_FILE
 from shared.ingestion.html import read_html
@@ -133,7 +132,7 @@ class WebSite:
             # A page that is not what the manifest was made of is about to be replaced: it is read again.
             is_same = article_hash(found.body) == one.sha256
             return Item(one.place, url, one.hash if is_same else "", replace(page, url=url))
-        canonical = urljoin(found.url, page.url)
+        canonical = resolve(found.url, page.url)
         own = self._address(canonical if canonical.startswith(self._fetcher.base) else found.url)
         return Item(one.place, own, _hash_of(found), replace(page, url=own))
 

@@ -170,6 +170,17 @@ def test_unlisted_pages_and_lists_of_pages_are_left_out(head: str) -> None:
     assert read_html(f"{head}<body><main><article><p>Text.</article></main>") is None
 
 
+@pytest.mark.parametrize(
+    "canonical", ["javascript:alert(1)", "/docs/x", "http://", "https:docs", "", "data:,x"]
+)
+def test_an_address_that_is_none_is_not_taken(canonical: str) -> None:
+    """A citation would be a script, or lead nowhere."""
+    head = HEAD.replace("https://acme.dev/docs/install", canonical)
+    page = read_html(f"{head}<article><p>Text.</article>", url="https://acme.dev/x")
+    assert page is not None
+    assert page.url == "https://acme.dev/x"
+
+
 def test_a_blog_post_has_its_heading_outside_of_its_text() -> None:
     """Blog posts would be cited by their site's name."""
     html = HEAD.replace("plugin-docs", "blog-post-page plugin-blog") + (

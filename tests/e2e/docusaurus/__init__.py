@@ -1,0 +1,1 @@
+"""A Docusaurus site that is built for real, in two states."""
