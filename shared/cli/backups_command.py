@@ -8,10 +8,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
 
 from shared import settings
-from shared.cli.console import command_errors, emit_json, json_option, out, say
+from shared.cli.console import Table, command_errors, emit_json, json_option, out, say
 
 if TYPE_CHECKING:
     from shared.wiring.backups import Kept

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import fields
 
 import click
-from rich.table import Table
 
 from shared import settings
-from shared.cli.console import command_errors, emit_json, json_option, out
+from shared.cli.console import Table, command_errors, emit_json, json_option, out
 
 _HIDDEN = "(set)"
 

@@ -10,10 +10,17 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from shared.errors import LecternError, SettingsError
+
+try:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+except ImportError:  # in the image, where the command line runs in jobs
+    from shared.cli.plain import Console, Table, escape  # type: ignore[assignment]
+
+__all__ = ["Table", "bar", "command_errors", "emit_json", "err", "escape", "json_option", "out", "say"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -70,6 +77,8 @@ def bar(title: str) -> Iterator[Callable[[int, int], None]]:
     if not err.is_terminal:
         yield _tenths(title)
         return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True) as progress:
         task = progress.add_task(title, total=None)

@@ -9,10 +9,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
-from rich.table import Table
 
 from shared import settings
-from shared.cli.console import bar, command_errors, emit_json, json_option, out, say
+from shared.cli.console import Table, bar, command_errors, emit_json, json_option, out, say
 
 if TYPE_CHECKING:
     from shared.wiring.ingestion import Hooks, Plan, Report, Run

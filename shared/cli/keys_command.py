@@ -6,10 +6,9 @@ import time
 from dataclasses import asdict
 
 import click
-from rich.table import Table
 
 from shared import settings
-from shared.cli.console import command_errors, emit_json, json_option, out, say
+from shared.cli.console import Table, command_errors, emit_json, json_option, out, say
 
 
 @click.command("keys")

@@ -6,9 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from rich.table import Table
-
-from shared.cli.console import out
+from shared.cli.console import Table, out
 from shared.delivery.release import Release
 from shared.delivery.returning import serving_now
 from shared.delivery.standing import Standing

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.markup import escape
 
 from shared import settings
-from shared.cli.console import command_errors, emit_json, json_option, out, say
+from shared.cli.console import command_errors, emit_json, escape, json_option, out, say
 
 if TYPE_CHECKING:
     from shared.reporting.report import GapReport, TopicReport

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.table import Table
 
 from shared import settings
-from shared.cli.console import command_errors, emit_json, json_option, out, say
+from shared.cli.console import Table, command_errors, emit_json, json_option, out, say
 
 if TYPE_CHECKING:
     from shared.telemetry.health import DependencyHealth

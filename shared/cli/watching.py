@@ -6,9 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as Bars
-
 from shared.cli.console import err, say
 from shared.recovery.progress import Progress, Watch
 
@@ -42,6 +39,9 @@ def watching() -> Iterator[Watch]:
     if not err.is_terminal:
         yield _lines(time.monotonic)
         return
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bars
+
     with Bars(BarColumn(bar_width=24), TextColumn("{task.description}"), console=err) as bars:
         tasks: dict[str, int] = {}
 
