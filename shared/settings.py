@@ -108,7 +108,10 @@ class Settings:
     )
 
     site_folder: str = setting(
-        "", "Folder of Markdown, or of a built site, that `POST /ingest` reads.", section=_SITE
+        "",
+        "Where `POST /ingest` reads the site: a folder of Markdown or of a built site, `gs://bucket/prefix`, "
+        "or an `https://` address.",
+        section=_SITE,
     )
     site_base_url: str = setting(
         "/docs",
