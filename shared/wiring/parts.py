@@ -189,14 +189,16 @@ class Parts:
 
         return NeonCache(self._pool)
 
-    def prepare_database(self, deadline: Deadline, *, ours_alone: bool = False) -> None:
+    def prepare_database(
+        self, deadline: Deadline, *, ours_alone: bool = False, restoring: bool = False
+    ) -> None:
         """Bring the schema up to date. ``ours_alone``: the server was started for this process, so whoever
-        holds a lease is dead.
+        holds a lease is dead. ``restoring``: it is the restore itself that asks, before its end.
         """
         from shared.adapters.neon.lease import end_leases
         from shared.adapters.neon.migrate import migrate
 
-        migrate(self._pool, deadline)
+        migrate(self._pool, deadline, restoring=restoring)
         if ours_alone:
             end_leases(self._pool, deadline)
 

@@ -246,7 +246,7 @@ class _Work:
     def _make_usable(self, url: str) -> None:
         """Bring the new database's schema to this release, and forget what readers had deleted since."""
         with self._timed("migrate"), Parts(replace(self._settings, database_url=url)) as parts:
-            parts.prepare_database(Deadline.after(MIGRATE_SECONDS))
+            parts.prepare_database(Deadline.after(MIGRATE_SECONDS), restoring=True)
             self._forget(parts)
 
     def _forget(self, parts: Parts) -> None:

@@ -156,6 +156,22 @@ def test_the_command_makes_a_point_and_says_so(stack: Settings, keyed: dict[str,
     assert "does not name a recovery point" in wrong.stderr
 
 
+def test_a_point_is_unpacked_for_psql(keyed: dict[str, str], tmp_path: Path) -> None:
+    """Whoever has an encrypted backup and no Lectern that runs could not restore it."""
+    runner = CliRunner(env=keyed)
+    assert runner.invoke(main, ["backup", "--point", "20260207T030000Z"]).exit_code == 0
+    made = runner.invoke(main, ["unpack", str(tmp_path / "out"), "20260207T030000Z"], catch_exceptions=False)
+    assert made.exit_code == 0, made.output
+    script = (tmp_path / "out" / "restore.sql").read_text()
+    (pages,) = (tmp_path / "out" / "tables").glob("*-public.pages.copy")
+    assert f"from 'tables/{pages.name}'" in script
+    assert "apples/picking" in pages.read_text()
+    assert (tmp_path / "out").stat().st_mode & 0o077 == 0
+    again = runner.invoke(main, ["unpack", str(tmp_path / "out")])
+    assert again.exit_code == 1
+    assert "is not empty" in again.stderr
+
+
 def test_a_pooled_address_is_past_its_pooler(keyed: dict[str, str]) -> None:
     """A backup on Neon would be refused until somebody finds the setting."""
     pooled = "postgresql://u:p%40-pooler@ep-x-1-pooler.eu.aws.neon.tech/app?sslmode=require"

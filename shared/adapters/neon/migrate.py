@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from shared.adapters.neon.catalog import MARK
 from shared.adapters.neon.faults import SERVICE
 from shared.adapters.neon.pool import Pool, Transaction
 from shared.errors import PreconditionFailed
@@ -24,16 +25,30 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 """
 
 
-def migrate(pool: Pool, deadline: Deadline, folder: Path = FOLDER) -> list[str]:
+def migrate(pool: Pool, deadline: Deadline, folder: Path = FOLDER, *, restoring: bool = False) -> list[str]:
     """Apply what is missing, in order, one transaction a file; the names of what was applied.
 
     Several instances may call it at once. A database that is ahead of ``folder`` is left alone:
     a release works with the schema of the one after it.
 
-    Raises :class:`~shared.errors.PreconditionFailed` when an applied file has changed since.
+    Raises :class:`~shared.errors.PreconditionFailed` when an applied file has changed since, and for a
+    database that a restore has not finished, unless it is the restore (``restoring``) that asks.
     """
+    if not restoring:
+        _refuse_unfinished(pool, deadline)
     files = sorted(folder.glob("[0-9][0-9][0-9][0-9]_*.sql"))
     return [file.stem for file in files if _apply(pool, deadline, file)]
+
+
+def _refuse_unfinished(pool: Pool, deadline: Deadline) -> None:
+    found = pool.statement(f"SELECT to_regclass('public.{MARK}') IS NOT NULL", {}, deadline, "look at it")
+    if found[0][0]:
+        raise PreconditionFailed(
+            SERVICE,
+            "open the database",
+            "a restore that did not end has left it half full",
+            hint="Run the restore again, or let DATABASE_URL name the right database.",
+        )
 
 
 def applied(pool: Pool, deadline: Deadline) -> list[str]:

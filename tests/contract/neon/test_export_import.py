@@ -404,6 +404,10 @@ def test_the_new_database_can_be_tended_before_the_switch(
             ]
             pool.statement("DELETE FROM conversations WHERE id = 'deleted'", {}, soon(), "forget")
 
+            with pytest.raises(PreconditionFailed, match="half full"):
+                migrate(pool, soon())
+            assert migrate(pool, soon(), restoring=True) == []
+
     restored(record, files, target, before_switch=forget)
     assert target.run("SELECT id FROM conversations") == [["kept"]]
     assert target.run(f"SELECT to_regclass('{MARK}')") == [[None]]
