@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-CHECKOV := .venv-checkov/.ready
+CHECKERS := .venv-tools/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-all tools check check-terraform lock bench chaos mutations clean
+.PHONY: help run setup test test-all tools check check-terraform audit lock bench chaos mutations clean
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ run: $(READY) ## set up, ingest the sample handbook, serve everything at a print
 test: $(READY) ## the tests that need nothing but Python
 	@$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
 
-test-all: $(READY) $(CHECKOV) tools ## the tests that need more: a browser, PgBouncer, Redis, Qdrant's released server
+test-all: $(READY) $(CHECKERS) tools ## the tests that need more: a browser, PgBouncer, Redis, Qdrant's released server
 	@# Only those: what `make test` runs is not run again. A file stays on one worker, with its servers.
 	@$(BIN)/pytest -n 2 --dist loadfile --e2e -m e2e $(ARGS)
 
@@ -47,14 +47,17 @@ tools:
 	echo "Installing$$missing ..."; export DEBIAN_FRONTEND=noninteractive; \
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing >/dev/null
 
-$(CHECKOV): tests/terraform/checkov.txt
-	@echo "Setting up .venv-checkov (once; about a minute) ..."
-	@test -x .venv-checkov/bin/python || $(PYTHON) -m venv .venv-checkov
-	@.venv-checkov/bin/pip install --quiet --no-deps --require-hashes -r tests/terraform/checkov.txt
+$(CHECKERS): tests/tools.txt
+	@echo "Setting up .venv-tools (once; about a minute) ..."
+	@test -x .venv-tools/bin/python || $(PYTHON) -m venv .venv-tools
+	@.venv-tools/bin/pip install --quiet --no-deps --require-hashes -r tests/tools.txt
 	@touch $@
 
-check-terraform: $(READY) $(CHECKOV) ## Terraform's checks, against a stub of the provider: needs terraform, no network
+check-terraform: $(READY) $(CHECKERS) ## Terraform's checks, against a stub of the provider: needs terraform, no network
 	@$(BIN)/python -m tests.terraform $(ARGS)
+
+audit: $(CHECKERS) ## what ships, against known vulnerabilities: asks the advisory service, so it needs a network
+	@.venv-tools/bin/pip-audit --vulnerability-service osv --requirement requirements.txt --require-hashes --disable-pip --progress-spinner off $(ARGS)
 
 mutations: $(READY) ## break each adapter's error handling on purpose: the contract suites must notice
 	@$(BIN)/python -m tests.mutations $(ARGS)
@@ -72,7 +75,7 @@ check: $(READY) ## format, lint, types
 lock: $(BIN)/uv ## compile requirements*.txt from requirements*.in, with hashes
 	@$(BIN)/uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 requirements.in -o requirements.txt
 	@$(BIN)/uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 requirements-dev.in -c requirements.txt -o requirements-dev.txt
-	@$(BIN)/uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 tests/terraform/checkov.in -o tests/terraform/checkov.txt
+	@$(BIN)/uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 tests/tools.in -o tests/tools.txt
 	@$(BIN)/uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 tests/benchmarks/peers/requirements.in -o tests/benchmarks/peers/requirements.txt
 	@for version in 3.12 3.13; do $(BIN)/uv pip compile --quiet --no-header --python-version $$version requirements-dev.in -c requirements-dev.txt >/dev/null && echo "lock: resolves for Python $$version" || exit 1; done
 
@@ -81,4 +84,4 @@ $(BIN)/uv:
 	@$(BIN)/pip install --quiet uv
 
 clean: ## remove the virtual environment and the embedded stack's data
-	@rm -rf $(VENV) .venv-checkov .lectern build *.egg-info
+	@rm -rf $(VENV) .venv-tools .lectern build *.egg-info

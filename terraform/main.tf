@@ -133,17 +133,19 @@ module "backup_bucket" {
 module "cicd" {
   source = "./modules/cicd"
 
-  environment    = var.environment
-  project        = local.project
-  region         = local.region
-  repository     = local.repository
-  source_code    = local.cicd.repository
-  branch         = local.cicd.branch
-  outside_ci     = local.cicd.outside_ci
-  promotes_to    = local.cicd.promotes_to
-  keep_images    = local.cicd.keep_images
-  data_bucket    = module.data_bucket.name
-  database_url   = local.config.secrets.DATABASE_URL.secret
+  environment   = var.environment
+  project       = local.project
+  region        = local.region
+  repository    = local.repository
+  source_code   = local.cicd.repository
+  branch        = local.cicd.branch
+  outside_ci    = local.cicd.outside_ci
+  promotes_to   = local.cicd.promotes_to
+  promotes_from = local.cicd.promotes_from
+  keep_images   = local.cicd.keep_images
+  data_bucket   = module.data_bucket.name
+  # A release applies migrations, and reads and moves the alias of the live generation.
+  secrets        = { for variable in ["DATABASE_URL", "QDRANT_API_KEY"] : variable => local.config.secrets[variable].secret }
   waits_for_okay = local.production
 
   depends_on = [google_project_service.needed, module.secrets]

@@ -177,13 +177,17 @@ class Edge:
 class Cicd:
     """``repository`` (owner/name on GitHub) starts a release for each push to ``branch``; empty: no trigger.
     ``outside_ci`` lets that repository's own workflows sign in without a key. ``promotes_to`` names the
-    project whose releases may take over images of this one.
+    project whose releases may take over images of this one; there, ``promotes_from`` names the bucket of
+    this one's manifests (``gs://…``), and then no push starts a release, a person does.
     """
 
     repository: str = value("", check=_matches(r"([\w.-]+/[\w.-]+)?", "owner/name"))
     branch: str = "main"
     outside_ci: bool = False
     promotes_to: str = ""
+    promotes_from: str = value(
+        "", check=_matches(r"(gs://\S+)?", "a bucket such as gs://lectern-staging-data")
+    )
     keep_images: int = value(20, check=between(2, 1000))
 
 

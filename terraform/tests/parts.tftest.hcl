@@ -144,12 +144,13 @@ run "nothing_is_released_without_a_repository" {
     promotes_to    = ""
     keep_images    = 20
     data_bucket    = "d"
-    database_url   = "lectern-database-url"
+    promotes_from  = ""
+    secrets        = { DATABASE_URL = "lectern-database-url" }
     waits_for_okay = false
   }
 
   assert {
-    condition     = length(google_cloudbuild_trigger.release) == 0 && length(google_iam_workload_identity_pool.ci) == 0
+    condition     = length(google_cloudbuild_trigger.push) + length(google_cloudbuild_trigger.promotion) == 0 && length(google_iam_workload_identity_pool.ci) == 0
     error_message = "a trigger without a repository"
   }
 }
@@ -170,7 +171,8 @@ run "outside_ci_is_one_branch_of_one_repository" {
     promotes_to    = "p-next"
     keep_images    = 20
     data_bucket    = "d"
-    database_url   = "lectern-database-url"
+    promotes_from  = ""
+    secrets        = { DATABASE_URL = "lectern-database-url" }
     waits_for_okay = true
   }
 
@@ -179,11 +181,38 @@ run "outside_ci_is_one_branch_of_one_repository" {
     error_message = "a pull request could sign in"
   }
   assert {
-    condition     = google_cloudbuild_trigger.release[0].approval_config[0].approval_required
+    condition     = google_cloudbuild_trigger.push[0].approval_config[0].approval_required
     error_message = "production is released without approval"
   }
   assert {
     condition     = length(google_artifact_registry_repository_iam_member.promotes) == 2
     error_message = "the next environment cannot read the image"
+  }
+}
+
+run "a_promotion_is_started_by_a_person" {
+  command = plan
+  module {
+    source = "./modules/cicd"
+  }
+  variables {
+    environment    = "production"
+    project        = "p"
+    region         = "europe-west1"
+    repository     = "lectern"
+    source_code    = "acme/docs"
+    branch         = "main"
+    outside_ci     = false
+    promotes_to    = ""
+    promotes_from  = "gs://lectern-staging-data"
+    keep_images    = 20
+    data_bucket    = "d"
+    secrets        = {}
+    waits_for_okay = true
+  }
+
+  assert {
+    condition     = length(google_cloudbuild_trigger.push) == 0 && google_cloudbuild_trigger.promotion[0].substitutions["_PROMOTE_FROM"] == "gs://lectern-staging-data"
+    error_message = "a push would release to production"
   }
 }

@@ -11,7 +11,7 @@ import pytest
 from tests.terraform.workspace import ROOT, SPENT
 
 pytestmark = pytest.mark.e2e
-PROGRAM = ROOT / ".venv-checkov" / "bin" / "checkov"
+PROGRAM = ROOT / ".venv-tools" / "bin" / "checkov"
 
 
 @pytest.fixture(scope="module")

@@ -77,33 +77,45 @@ resource "google_storage_bucket_iam_member" "release" {
 
   condition {
     title       = "only-releases-site-source"
-    description = "Release manifests, the built site and the source of builds."
+    description = "Release manifests, golden questions, the built site and the source of builds."
     expression = join(" || ", concat(
       ["resource.type == \"storage.googleapis.com/Bucket\""],
-      [for prefix in ["releases/", "site/", "source/"] : "resource.name.startsWith(\"projects/_/buckets/${var.data_bucket}/objects/${prefix}\")"],
+      [for prefix in ["golden/", "releases/", "site/", "source/"] : "resource.name.startsWith(\"projects/_/buckets/${var.data_bucket}/objects/${prefix}\")"],
     ))
   }
 }
 
-resource "google_secret_manager_secret_iam_member" "migrations" {
-  secret_id = var.database_url
+resource "google_secret_manager_secret_iam_member" "release" {
+  for_each = var.secrets
+
+  secret_id = each.value
   role      = "roles/secretmanager.secretAccessor"
   member    = google_service_account.release.member
 }
 
-# ---- Triggers: a push to the branch releases here; a promotion brings the digest of another environment
+# Candidates of internal functions are asked with a token of this account, for this account.
+resource "google_service_account_iam_member" "own_tokens" {
+  service_account_id = google_service_account.release.name
+  role               = "roles/iam.serviceAccountOpenIdTokenCreator"
+  member             = google_service_account.release.member
+}
+
+# ---- Triggers: a push to the branch releases here, or a person promotes the digest of another environment
 
 locals {
   owner = split("/", "${var.source_code}/")[0]
   name  = split("/", "${var.source_code}/")[1]
+  # A branch of a repository on GitHub.
+  address = "https://github.com/${var.source_code}"
+  ref     = "refs/heads/${var.branch}"
 }
 
-resource "google_cloudbuild_trigger" "release" {
-  count = var.source_code == "" ? 0 : 1
+resource "google_cloudbuild_trigger" "push" {
+  count = var.source_code != "" && var.promotes_from == "" ? 1 : 0
 
   name            = "lectern-release"
   location        = var.region
-  description     = var.waits_for_okay ? "Releases ${var.branch}, or promotes a digest, after approval." : "Releases each push to ${var.branch}."
+  description     = "Releases each push to ${var.branch}."
   filename        = "cloudbuild.yaml"
   service_account = google_service_account.release.id
 
@@ -122,8 +134,41 @@ resource "google_cloudbuild_trigger" "release" {
     _DATA_BUCKET = var.data_bucket
   }
 
-  # In production pushes wait: what runs there comes from staging by its digest.
-  disabled = false
+  approval_config {
+    approval_required = var.waits_for_okay
+  }
+}
+
+resource "google_cloudbuild_trigger" "promotion" {
+  count = var.source_code != "" && var.promotes_from != "" ? 1 : 0
+
+  name            = "lectern-release"
+  location        = var.region
+  description     = "Promotes a release by its digest: run it with --sha and _PROMOTE."
+  service_account = google_service_account.release.id
+
+  source_to_build {
+    uri       = local.address
+    ref       = local.ref
+    repo_type = "GITHUB"
+  }
+
+  git_file_source {
+    path      = "cloudbuild.yaml"
+    uri       = local.address
+    revision  = local.ref
+    repo_type = "GITHUB"
+  }
+
+  substitutions = {
+    _ENVIRONMENT  = var.environment
+    _REGION       = var.region
+    _REPOSITORY   = var.repository
+    _DATA_BUCKET  = var.data_bucket
+    _PROMOTE      = "none"
+    _PROMOTE_FROM = var.promotes_from
+  }
+
   approval_config {
     approval_required = var.waits_for_okay
   }

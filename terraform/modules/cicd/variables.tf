@@ -45,9 +45,14 @@ variable "data_bucket" {
   type        = string
 }
 
-variable "database_url" {
-  description = "Secret with the database's address: a release applies migrations."
+variable "promotes_from" {
+  description = "Bucket of the environment whose releases are promoted here; a person starts them. Empty: pushes do."
   type        = string
+}
+
+variable "secrets" {
+  description = "Variable -> secret that a release reads."
+  type        = map(string)
 }
 
 variable "waits_for_okay" {

@@ -1,0 +1,126 @@
+"""cloudbuild.yaml read closely: what neither its schema nor gcloud notices."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from shared.cli.main import main
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD: dict[str, Any] = yaml.safe_load((ROOT / "cloudbuild.yaml").read_text())
+STEPS: list[dict[str, Any]] = BUILD["steps"]
+BUILT_IN = {"PROJECT_ID", "PROJECT_NUMBER", "BUILD_ID", "COMMIT_SHA", "SHORT_SHA", "LOCATION"}
+_VARIABLE = re.compile(r"\$\{?(_?[A-Z][A-Z_]*)")
+_LECTERN = re.compile(r"shared\.cli\.main ((?:[a-z]+ ?)+)(.*)")
+every_step = pytest.mark.parametrize("step", STEPS, ids=lambda step: step["id"])
+
+
+def test_the_steps_are_those_of_a_release_in_their_order() -> None:
+    """Readers would meet a candidate before it was tested, or a schema after the code that needs it."""
+    names = [step["id"] for step in STEPS]
+    wanted = ["test", "audit", "build", "push", "migrate", "deploy", "smoke", "canary", "finish"]
+    assert [name for name in names if name in wanted] == wanted
+    after = {step["id"]: ancestors(step["id"]) for step in STEPS}
+    for first, second in pairwise(wanted):
+        assert first in after[second], f"{second} does not wait for {first}"
+    assert {"finish", "site"} <= after["ingest"]
+
+
+def ancestors(name: str) -> set[str]:
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        current = waiting.pop()
+        [step] = [one for one in STEPS if one["id"] == current]
+        for before in step.get("waitFor", []):
+            if before != "-" and before not in found:
+                found.add(before)
+                waiting.append(before)
+    return found
+
+
+@every_step
+def test_a_step_waits_only_for_earlier_ones(step: dict[str, Any]) -> None:
+    """Cloud Build refuses the file only when it is submitted."""
+    earlier = [one["id"] for one in STEPS[: STEPS.index(step)]]
+    assert set(step.get("waitFor", [])) <= {"-", *earlier}
+    assert not {"args", "entrypoint"} & set(step), "script excludes both"
+
+
+@every_step
+def test_a_script_is_one(step: dict[str, Any], tmp_path: Path) -> None:
+    """A quote too few would be met in the middle of a release."""
+    file = tmp_path / "script"
+    file.write_text(step["script"])
+    shell = "bash" if "bash" in step["script"].splitlines()[0] else "sh"
+    done = subprocess.run([shell, "-n", file], capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^set -eu", step["script"], re.MULTILINE), "it would go on after a failure"
+
+
+@every_step
+def test_a_variable_is_defined(step: dict[str, Any]) -> None:
+    """An empty variable would name another image, or the bucket of nobody."""
+    own = set(re.findall(r"^\s*(\w+)=", step["script"], re.MULTILINE))
+    used = set(_VARIABLE.findall(step["script"])) - own
+    assert used <= BUILT_IN | set(BUILD["substitutions"]), step["id"]
+
+
+def test_secrets_are_given_to_the_steps_that_need_them_alone() -> None:
+    """A test or a package's install script could read the database's password."""
+    known = {one["env"] for one in BUILD["availableSecrets"]["secretManager"]}
+    holders = {step["id"] for step in STEPS if step.get("secretEnv")}
+    assert holders == {"migrate", "promote", "deploy", "smoke", "canary", "finish"}
+    for step in STEPS:
+        assert set(step.get("secretEnv", [])) <= known
+
+
+@every_step
+def test_commands_of_lectern_exist(step: dict[str, Any]) -> None:
+    """A release would end at an option that the command line does not have."""
+    for line in step["script"].replace("\\\n", " ").splitlines():
+        if (found := _LECTERN.search(line)) is None:
+            continue
+        command: click.Command = main
+        for name in found[1].split():
+            assert isinstance(command, click.Group)
+            one = command.get_command(click.Context(command), name)
+            assert one is not None, f"there is no {name}"
+            command = one
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert set(re.findall(r"--[a-z-]+", found[2])) <= options, line
+
+
+@every_step
+def test_a_promotion_builds_nothing(step: dict[str, Any]) -> None:
+    """Production would get an image that nobody tried in staging."""
+    checks_first = 'if [ -n "$_PROMOTE" ]; then' in step["script"]
+    assert checks_first == (
+        step["id"] in {"test", "audit", "build", "push", "deploy", "smoke", "canary", "finish"}
+    )
+
+
+def test_terraform_sets_only_substitutions_that_there_are() -> None:
+    """The trigger's region or bucket would go nowhere, and the build would use staging's."""
+    text = (ROOT / "terraform" / "modules" / "cicd" / "main.tf").read_text()
+    given = set(re.findall(r"^\s*(_[A-Z_]+)\s*=", text, re.MULTILINE))
+    assert given
+    assert given <= set(BUILD["substitutions"])
+
+
+def test_the_image_is_described() -> None:
+    """The buildpack would look for a main.py, or build for another Python."""
+    described = tomllib.loads((ROOT / "project.toml").read_text())
+    given = {one["name"]: one["value"] for one in described["io"]["buildpacks"]["build"]["env"]}
+    source, target = given["GOOGLE_FUNCTION_SOURCE"], given["GOOGLE_FUNCTION_TARGET"]
+    assert f"def {target}(" in (ROOT / source).read_text()
+    assert given["GOOGLE_RUNTIME_VERSION"].startswith("3.13")
