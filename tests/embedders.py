@@ -38,3 +38,16 @@ class HashedWords:
             numbers[digest[0] % self.dimensions] += count if digest[1] % 2 else -count
         length = math.sqrt(sum(number * number for number in numbers))
         return tuple(number / length for number in numbers)
+
+
+class Free(HashedWords):
+    """Vectors of a digest of the whole text: they mean nothing and cost next to nothing."""
+
+    def __init__(self, model: str = "free", dimensions: int = 64) -> None:
+        super().__init__(model, dimensions)
+
+    def _vector(self, text: str) -> tuple[float, ...]:
+        digest = blake2b(text.encode("utf-8", "replace"), digest_size=self.dimensions).digest()
+        numbers = [byte - 127.5 for byte in digest]
+        length = math.sqrt(sum(number * number for number in numbers))
+        return tuple(number / length for number in numbers)

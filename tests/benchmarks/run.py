@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import cold_start, latency, load, parsing, shipped
+from tests.benchmarks import cold_start, ingesting, latency, load, parsing, shipped
 
 MOST_TIMES_NOTHING = 3.0
 LEAST_TIMES_EAGER = 2.5
@@ -19,10 +19,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="cold starts of each kind (default: 5)")
     parser.add_argument("--seconds", type=float, default=15.0, help="for which readers arrive (default: 15)")
+    parser.add_argument(
+        "--pages", type=int, default=ingesting.LARGE, help="pages of the large site (default: 20000)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON document instead of the table")
     chosen = parser.parse_args()
     python = shipped.python()
     cut = parsing.measure(chosen.rounds)
+    sites = ingesting.measure(large=chosen.pages)
     with tempfile.TemporaryDirectory(prefix="lectern-bench-") as home:
         Path(home).chmod(0o755)
         with cold_start.generating_stack(Path(home)) as (ready, fake):
@@ -32,14 +36,15 @@ def main() -> int:
     ratios = cold_start.summary(starts)
     if chosen.json:
         figures = {"cold_start": ratios, "cold_start_runs": starts, "retrieval": warm, "load": crowd}
-        figures["parsing"] = cut
+        figures |= {"parsing": cut, "ingestion": sites}
         print(json.dumps(figures))
     else:
         _print(ratios, warm, chosen.rounds)
         _print_load(crowd)
         parsing.show(cut)
+        ingesting.show(sites)
     kept = ratios["ours_to_nothing"] <= MOST_TIMES_NOTHING and ratios["eager_to_ours"] >= LEAST_TIMES_EAGER
-    return 0 if kept and load.kept(crowd) and parsing.kept(cut) else 1
+    return 0 if kept and load.kept(crowd) and parsing.kept(cut) and ingesting.kept(sites) else 1
 
 
 def _print(cold: dict[str, float], warm: dict[str, float], rounds: int) -> None:
