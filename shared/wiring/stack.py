@@ -52,7 +52,8 @@ def services(
     """
     addresses = running(Path(settings.home)) if share and is_embedded(settings) else None
     if not is_embedded(settings) or addresses:
-        yield _prepared(_filled(settings, addresses) if addresses else settings)
+        found = _filled(settings, addresses) if addresses else settings
+        yield _prepared(found, ours=not settings.database_url)
         return
     with EmbeddedStack(Path(settings.home), progress) as stack:
         assert stack.addresses is not None
@@ -61,10 +62,28 @@ def services(
         yield ready
 
 
-def _prepared(settings: Settings, *, ours_alone: bool = False) -> Services:
+def _prepared(settings: Settings, *, ours: bool = False, ours_alone: bool = False) -> Services:
+    deadline = Deadline.after(MIGRATION_SECONDS)
     with Parts(settings) as parts:
-        parts.prepare_database(Deadline.after(MIGRATION_SECONDS), ours_alone=ours_alone)
+        if ours or ours_alone or not parts.applied_migrations(deadline):
+            parts.prepare_database(deadline, ours_alone=ours_alone)
+        else:
+            _refuse_an_old_schema(parts, deadline)
     return Services(settings)
+
+
+def _refuse_an_old_schema(parts: Parts, deadline: Deadline) -> None:
+    """A managed database may serve readers of another release: what a migration takes away, only
+    `lectern migrate` may decide.
+    """
+    from shared.wiring.release_index import pending
+
+    names = [one.name for one in pending(parts, deadline)]
+    if names:
+        raise StackError(
+            f"The database lacks {len(names)} of this code's migrations: {', '.join(names)}.",
+            hint="Run `lectern migrate`.",
+        )
 
 
 def _filled(settings: Settings, addresses: Addresses) -> Settings:
