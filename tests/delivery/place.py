@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,9 +33,11 @@ from shared.wiring.stack import services
 from tests.delivery.variants import AS_IT_IS, HELLO, Variant
 from tests.fakes.cloud_run.images import build
 from tests.fakes.cloud_run.local import LocalCloudRun
+from tests.fakes.gcs import FakeGcs
 from tests.local_stack import write_site
 
 KEY = "fake-key"
+BUCKET = "lectern-staging-data"
 CANARY = {
     "steps": [10, 50, 100],
     "step_seconds": 6,
@@ -104,8 +106,7 @@ class Place:
         """The repository's own file, led to this stack."""
         config = yaml.safe_load((ROOT / "config" / "staging.yaml").read_text(encoding="utf-8"))
         config |= {
-            "storage_bucket": self.ready.storage_bucket,
-            "backup_bucket": self.ready.storage_bucket,
+            "storage_endpoint": self.ready.storage_endpoint,
             "qdrant_url": self.ready.qdrant_url,
             "gemini_base_url": self.gemini.base_url,
             "embedder": "none",
@@ -114,8 +115,6 @@ class Place:
             "spend_cap_usd_day": 0,
             "spend_cap_usd_month": 0,
             "cloud_run_endpoint": self.run.endpoint,
-            "caller_audience": "https://lectern-staging.internal",
-            "caller_emails": ["lectern-schedules@lectern-staging.iam.gserviceaccount.com"],
         }
         config["platform"]["canary"] = self.canary
         variant.configure(config)
@@ -183,6 +182,7 @@ class Place:
             "CLOUDSDK_PROXY_ADDRESS": "127.0.0.1",
             "CLOUDSDK_PROXY_PORT": self.run.endpoint.rpartition(":")[2],
         }
+        assert shutil.which("gcloud"), "gcloud is missing: https://cloud.google.com/sdk/docs/install"
         started = time.monotonic()
         done = subprocess.run(
             line,
@@ -234,7 +234,14 @@ def place(folder: Path, **run: Any) -> Iterator[Place]:
     """The whole place, with services as Terraform makes them: on Google's sample, before any release."""
     with ExitStack() as parts:
         gemini = parts.enter_context(FakeGemini(KEY))
-        own = settings.load({}, home=str(folder / "home"), embedder="none")
+        gcs = parts.enter_context(FakeGcs(BUCKET))
+        own = settings.load(
+            {},
+            home=str(folder / "home"),
+            embedder="none",
+            storage_bucket=f"gs://{BUCKET}",
+            storage_endpoint=gcs.endpoint,
+        )
         ready = parts.enter_context(services(own)).settings
         ingest.run(ready, write_site(folder / "site"), "/docs")
         _write_golden(folder / "golden")
@@ -354,13 +361,4 @@ class Readers:
 def kill(process: subprocess.Popen[str]) -> None:
     """End a build as a machine that goes away does."""
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait(10)
-
-
-def forget(place: Place, names: Sequence[str]) -> None:
-    """Remove trees that are no longer needed."""
-    for name in names:
-        shutil.rmtree(place.folder / "images" / name, ignore_errors=True)
-
-
-__all__ = ["CANARY", "Built", "Mapping", "Place", "Ran", "Readers", "kill", "place"]
+    process.communicate(timeout=10)

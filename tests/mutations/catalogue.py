@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.mutations.catalogue_data import DATA
+from tests.mutations.catalogue_delivery import DELIVERY
 from tests.mutations.catalogue_models import MODELS
 
-CATALOGUE = [*DATA, *MODELS]
+CATALOGUE = [*DATA, *MODELS, *DELIVERY]

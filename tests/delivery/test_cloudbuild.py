@@ -1,0 +1,166 @@
+"""``cloudbuild.yaml``, run step by step on this machine: a push that is good, one that is bad, a promotion.
+
+Replaced, because they need a container engine or repeat the tests: see ``REPLACED``. Every other step runs as
+it stands there.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from shared.delivery.release import RELEASED, Manifests, Release
+from shared.embedded.folder import FolderStore
+from shared.resilience.deadline import Deadline
+from shared.settings import ROOT
+from tests.delivery import variants
+from tests.delivery.cloudbuild import CloudBuild, Mistake, Replaced
+from tests.delivery.place import CANARY, Built, Place, Readers
+
+FILE = ROOT / "cloudbuild.yaml"
+QUICK = {**CANARY, "steps": [50, 100], "step_seconds": 1, "questions": 10}
+
+
+def replaced(workspace: Path, built: Built) -> dict[str, Replaced]:
+    """How each step is done that cannot be done here as it stands."""
+
+    def nothing(_values: Mapping[str, str]) -> int:
+        return 0
+
+    def image(_values: Mapping[str, str]) -> int:
+        (workspace / ".image").write_text(built.image + "\n", encoding="utf-8")
+        return 0
+
+    def tools(_values: Mapping[str, str]) -> int:
+        python = workspace / ".release" / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n', encoding="utf-8")
+        python.chmod(0o755)
+        return 0
+
+    return {
+        "test": Replaced("this suite is that step", nothing),
+        "audit": Replaced("asks a service outside", nothing),
+        "build": Replaced(
+            "the buildpack needs a container engine; the image is the source tree itself", nothing
+        ),
+        "push": Replaced("the tree is known to this registry by the digest of its files", image),
+        "tools": Replaced("the packages are those of the tests' environment", tools),
+    }
+
+
+def build(place: Place, built: Built, tmp_path: Path, **given: str) -> CloudBuild:
+    """A build of a commit whose sources are the tree of ``built``."""
+    workspace = tmp_path / f"workspace-{built.commit[:7]}-{len(list(tmp_path.iterdir()))}"
+    shutil.copytree(built.tree, workspace, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(FILE, workspace)
+    substitutions = {
+        "PROJECT_ID": place.run.project,
+        "COMMIT_SHA": built.commit,
+        "SHORT_SHA": built.commit[:7],
+        "_ENVIRONMENT": "staging",
+        "_REGION": place.run.region,
+        "_SITE": "",
+        **given,
+    }
+    return CloudBuild(
+        workspace / "cloudbuild.yaml",
+        workspace,
+        {"PATH": place.environment(built)["PATH"]},
+        substitutions,
+        {"DATABASE_URL": place.ready.database_url, "QDRANT_API_KEY": ""},
+        replaced(workspace, built),
+    )
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(600)
+def test_a_push_becomes_a_release_or_is_taken_back(somewhere: Place, base: Built, tmp_path: Path) -> None:
+    """The file would name commands, variables or secrets that are not there, and nobody would know before a
+    push.
+    """
+    somewhere.canary = QUICK
+    good, bad = somewhere.build(variants.GOOD), somewhere.build(variants.UNCITED)
+    somewhere.canary = dict(CANARY)
+    with Readers(somewhere.run.url("lectern-chat")) as readers:
+        first = build(somewhere, good, tmp_path)
+        assert first.run(), first.report() + first.runs[-1].said
+        print("\n" + first.report())
+        assert somewhere.one_set() == good.commit[:7]
+        second = build(somewhere, bad, tmp_path)
+        assert not second.run()
+    print("\n" + second.report())
+    assert second.runs[-1].id == "smoke", second.report()
+    assert "is worse than stable at its tag" in second.runs[-1].said
+    assert somewhere.one_set() == good.commit[:7]
+    assert readers.failed() == 0
+
+
+@pytest.mark.e2e
+@pytest.mark.full
+@pytest.mark.timeout(600)
+def test_a_promotion_takes_the_same_digest(somewhere: Place, base: Built, tmp_path: Path) -> None:
+    """Production would get another image than the one that staging proved, or one that staging took back."""
+    somewhere.canary = QUICK
+    proved = somewhere.build(variants.GOOD)
+    somewhere.canary = dict(CANARY)
+    elsewhere = Manifests(FolderStore(tmp_path / "elsewhere"))
+    made = Release(
+        id=proved.commit[:7], commit=proved.commit, image=proved.image, environment="staging", created_at=1.0
+    )
+    words = ("release", "promote", made.id, "--from", f"file://{tmp_path / 'elsewhere'}")
+    elsewhere.save(made, Deadline.after(5))
+    refused = somewhere.lectern(proved, *words)
+    assert (refused.code, "must be released there" in refused.err) == (1, True)
+    elsewhere.save(msgspec.structs.replace(made, state=RELEASED), Deadline.after(5))
+    done = somewhere.lectern(proved, *words)
+    assert done.code == 0, done.err
+    assert somewhere.one_set() == made.id
+    revision = somewhere.run.store.revision(f"lectern-drill-{made.id}")
+    assert revision.template["containers"][0]["image"] == proved.image
+
+
+STEP = "steps:\n  - id: one\n    name: python:3\n    {more}\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("args: [$_NOWHERE]", "one: substitution $_NOWHERE is not defined"),
+        ("waitFor: [two]", "one: it waits for 'two', which is no earlier step"),
+        ("secretEnv: [KEY]", "one: secret KEY is not among availableSecrets"),
+        ("script: 'true'\n    args: [x]", "one: script excludes args and entrypoint"),
+    ],
+)
+def test_mistakes_that_the_schema_does_not_see(tmp_path: Path, more: str, said: str) -> None:
+    """A push would fail after ten minutes for a name that is not there."""
+    file = tmp_path / "cloudbuild.yaml"
+    file.write_text(STEP.format(more=more), encoding="utf-8")
+    with pytest.raises(Mistake, match="one: ") as caught:
+        CloudBuild(file, tmp_path, {})
+    assert str(caught.value) == said
+
+
+def test_steps_run_one_after_the_other_until_one_fails(tmp_path: Path) -> None:
+    """The runner would go on after a failure, and prove nothing."""
+    file = tmp_path / "cloudbuild.yaml"
+    file.write_text(
+        """
+substitutions: {_A: "x-${_B}", _B: y}
+steps:
+  - {id: first, name: gcr.io/any/image, entrypoint: sh, args: ["-c", "echo $_A $$HOME > /workspace/said"]}
+  - {id: wrong, name: gcr.io/any/image, script: "exit 3"}
+  - {id: never, name: gcr.io/any/image, script: "touch /workspace/never"}
+""",
+        encoding="utf-8",
+    )
+    made = CloudBuild(file, tmp_path, {"PATH": "/usr/bin:/bin"})
+    assert not made.run()
+    assert [(one.id, one.code) for one in made.runs] == [("first", 0), ("wrong", 3)]
+    assert (tmp_path / "said").read_text(encoding="utf-8") == f"x-y {tmp_path}/.home\n"
+    assert not (tmp_path / "never").exists()
