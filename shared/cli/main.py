@@ -20,6 +20,7 @@ COMMANDS = {
     "restore": "Bring back what was lost, from a recovery point.",
     "verify": "Read a recovery point to its end: is it whole?",
     "unpack": "Write a recovery point's database as files that psql restores.",
+    "repair": "Make again what is missing or damaged in the index.",
     "migrate": "Bring the database to the schema of this code.",
     "release": "Bring a new version to readers, in steps, and see where it stands.",
     "rollback": "Take readers back to the release before.",

@@ -62,6 +62,8 @@ class Generations:
             return "the embedding model, or the rules of reading and cutting, changed"
         if not self._exists(live.id):
             return f"the collection {self.collection(live.id)} is gone"
+        if self.facts(live.id) is None:
+            return f"the collection {self.collection(live.id)} was never finished"
         return ""
 
     def reusable(self) -> dict[str, str]:

@@ -87,3 +87,7 @@ class VectorBulk(Protocol):
     def write(self, collection: str, points: Sequence[PackedPoint], deadline: Deadline) -> None:
         """Insert or replace the points, in one request that waits until they are applied."""
         ...
+
+    def delete(self, collection: str, ids: Sequence[str], deadline: Deadline) -> None:
+        """Delete these points, in one request that waits until it is applied; unknown ids are left out."""
+        ...

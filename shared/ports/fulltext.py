@@ -42,6 +42,18 @@ class PassageStore(Protocol):
         """Number of passages; 0 too when the facts are missing."""
         ...
 
+    def read(
+        self,
+        generation_id: str,
+        deadline: Deadline,
+        *,
+        urls: Sequence[str] | None = None,
+        after: str = "",
+        limit: int = 1_000,
+    ) -> list[Point]:
+        """At most ``limit`` passages (of these pages) with an id above ``after``, in the order of ids."""
+        ...
+
 
 class FullText(Protocol):
     """The same passages, as questions search them. Same errors as :class:`Ledger`; ``Missing`` for none."""

@@ -57,7 +57,7 @@ def point_digest(point: PackedPoint) -> bytes:
     state.update(msgspec.json.encode(payload, order="deterministic"))
     for name in sorted(point.vectors):
         state.update(name.encode())
-        state.update(_in_order(point.vectors[name]))
+        state.update(in_order(point.vectors[name]))
     return state.digest()
 
 
@@ -73,8 +73,8 @@ def _packed(vector: Any) -> PackedVector:
     return PackedSparse(struct.pack(f"<{size}I", *vector.indices), struct.pack(f"<{size}f", *vector.values))
 
 
-def _in_order(vector: PackedVector) -> bytes:
-    """A sparse vector by its term ids: engines give them back in orders of their own."""
+def in_order(vector: PackedVector) -> bytes:
+    """The vector as bytes, a sparse one by its term ids: engines give them back in orders of their own."""
     if not isinstance(vector, PackedSparse):
         return vector
     size = len(vector.indices) // 4

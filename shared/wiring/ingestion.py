@@ -25,6 +25,7 @@ from shared.settings import Settings
 from shared.wiring import upkeep
 from shared.wiring.gate import golden_gate
 from shared.wiring.parts import Parts, embedder_kind
+from shared.wiring.repair import heal
 from shared.wiring.sources import open_source
 from shared.wiring.suggesting import suggest
 
@@ -111,6 +112,7 @@ def execute(settings: Settings, wanted: Wanted, hooks: Hooks | None = None) -> R
     """
     hooks = hooks or Hooks()
     with _opened(settings, wanted, hooks) as (parts, own, source):
+        heal(parts, hooks.refused)
         report = own.run(wanted.run(own.fingerprint), source)
         _tend(parts, report, hooks)
     return report

@@ -171,6 +171,16 @@ def test_aliases_are_listed(bulk: VectorBulk, admin: VectorAdmin, name: str) -> 
     assert bulk.aliases(soon())[f"{name}-live"] == name
 
 
+def test_only_the_points_that_are_named_are_deleted(bulk: VectorBulk, admin: VectorAdmin, name: str) -> None:
+    """A repair would take passages from the readers that are in order."""
+    admin.create(name, SPEC, soon())
+    bulk.write(name, [packed(point) for point in ODD], soon())
+    bulk.delete(name, [ODD[1].id, str(UUID(int=77))], soon())
+    bulk.delete(name, [], soon())
+    left = [point.id for point in bulk.read(name, soon()).points]
+    assert left == [point.id for point in ODD if point is not ODD[1]]
+
+
 def test_ids_and_names_that_are_none_are_not_sent(bulk: VectorBulk) -> None:
     """A name could be another path of the service."""
     for call in (
@@ -179,6 +189,7 @@ def test_ids_and_names_that_are_none_are_not_sent(bulk: VectorBulk) -> None:
         lambda: bulk.facts("..", soon()),
         lambda: bulk.read("a", soon(), offset="7"),
         lambda: bulk.read("a", soon(), limit=0),
+        lambda: bulk.delete("a", ["7"], soon()),
     ):
         with pytest.raises(Rejected):
             call()
@@ -190,6 +201,7 @@ CALLS: dict[str, Callable[[VectorBulk, Deadline], object]] = {
     "count": lambda port, deadline: port.count("c", deadline),
     "read": lambda port, deadline: port.read("c", deadline),
     "create": lambda port, deadline: port.create("c", FACTS, deadline),
+    "delete": lambda port, deadline: port.delete("c", [ODD[0].id], deadline),
     "write": lambda port, deadline: port.write("c", [packed(ODD[0])], deadline),
 }
 every_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)

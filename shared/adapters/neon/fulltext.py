@@ -43,6 +43,12 @@ _COUNT = """
 SELECT count(*) FROM passages
 WHERE generation_id = :id AND EXISTS (SELECT FROM lexical_facts WHERE generation_id = :id)
 """
+_READ = """
+SELECT id, url, title, headings, anchor, body, position, version, locale FROM passages
+WHERE generation_id = :id AND id > :after
+    AND (CAST(:urls AS text[]) IS NULL OR url = ANY(CAST(:urls AS text[])))
+ORDER BY id LIMIT :limit
+"""
 _FIND = """
 SELECT id, url, title, headings, anchor, body, position, version, locale
 FROM (
@@ -93,6 +99,19 @@ class NeonPassages:
     def count(self, generation_id: str, deadline: Deadline) -> int:
         rows = self._pool.statement(_COUNT, {"id": generation_id}, deadline, "count the passages")
         return int(rows[0][0])
+
+    def read(
+        self,
+        generation_id: str,
+        deadline: Deadline,
+        *,
+        urls: Sequence[str] | None = None,
+        after: str = "",
+        limit: int = 1_000,
+    ) -> list[Point]:
+        wanted = {"id": generation_id, "after": after, "limit": limit}
+        wanted["urls"] = None if urls is None else list(urls)
+        return [_point(row) for row in self._pool.statement(_READ, wanted, deadline, "read the passages")]
 
 
 class NeonFullText:

@@ -141,6 +141,15 @@ class QdrantBulk:
             body = upsert_body(points)
             self._put(operation, _path(operation, collection, "/points"), body, _Applied, deadline)
 
+    def delete(self, collection: str, ids: Sequence[str], deadline: Deadline) -> None:
+        """One ``POST /collections/{collection}/points/delete``."""
+        operation = f"deletion in {collection}"
+        wanted = [validate.checked_id(operation, identity) for identity in ids]
+        if wanted:
+            path = _path(operation, collection, "/points/delete")
+            body = msgspec.json.encode({"points": wanted})
+            self._wire.send(operation, "POST", path, form=_Applied, deadline=deadline, body=body, query=_WAIT)
+
     def _put(self, operation: str, path: str, body: bytes, form: type[Any], deadline: Deadline) -> None:
         self._wire.send(operation, "PUT", path, form=form, deadline=deadline, body=body, query=_WAIT)
 

@@ -48,6 +48,17 @@ def test_passages_come_back_as_they_were(filled: Pool) -> None:
     assert NeonFullText(filled).facts("g1", soon()) == {"facts": 1}
 
 
+def test_passages_are_read_page_by_page_in_the_order_of_ids(filled: Pool) -> None:
+    """A repair would take passages for lost that are there."""
+    store = NeonPassages(filled)
+    one, two = store.read("g1", soon(), limit=2)
+    assert (one.id, dict(one.payload)) == ("1", dict(FIRST.payload))
+    assert two.id == "2"
+    assert [point.id for point in store.read("g1", soon(), after="2")] == ["3"]
+    assert [point.id for point in store.read("g1", soon(), urls=["/b", "/nowhere"])] == ["3"]
+    assert store.read("g1", soon(), urls=[]) == store.read("g2", soon()) == []
+
+
 def test_all_words_first_then_some(filled: Pool) -> None:
     """A question with one word that the passage lacks would find nothing."""
     assert found(filled, "apples", "september", limit=1) == ["2"]
