@@ -31,6 +31,7 @@ from shared.ports import (
     Questions,
     RunPages,
     Runs,
+    RunStarts,
     RunTexts,
     StoredVectors,
     SuggestionStore,
@@ -101,6 +102,13 @@ class Parts:
         from shared.adapters.neon.ledger import NeonLedger
 
         return NeonLedger(self._pool)
+
+    @cached_property
+    def run_starts(self) -> RunStarts:
+        """Which job works on which run."""
+        from shared.adapters.neon.run_starts import NeonRunStarts
+
+        return NeonRunStarts(self._pool)
 
     @cached_property
     def leases(self) -> Leases:

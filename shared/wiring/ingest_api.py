@@ -1,0 +1,109 @@
+"""The messages of the function ``ingest``; :mod:`shared.wiring.openapi` describes them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from shared.http.requests import Body
+from shared.ingestion.launch import Progress
+from shared.ingestion.plan import Plan
+from shared.ports import PlanCounts
+
+MOST_ADDRESSES = 500
+"""Addresses of each kind that the answer to a plan shows."""
+
+
+class IngestBody(Body, frozen=True):
+    """The body of ``POST /ingest``. ``wait``: work, or wait, inside the request, as long as it lasts.
+    ``plan``: tell what would change and what it costs, and change nothing. ``allow_removal``: let this run
+    remove more pages than the limit. ``tasks``: of the job; 0 leaves it to the setting. ``source``: a place
+    below the configured one, such as the prefix of one build.
+    """
+
+    wait: bool = False
+    plan: bool = False
+    allow_removal: bool = False
+    tasks: Annotated[int, Meta(ge=0, le=64)] = 0
+    source: Annotated[str, Meta(max_length=1000)] = ""
+
+
+class Tasks(msgspec.Struct, frozen=True):
+    """The tasks of a run's job, and how many have done their share."""
+
+    total: int
+    done: int
+
+
+class Pages(msgspec.Struct, frozen=True):
+    """Pages that were read so far, that are to be written, and that are written."""
+
+    read: int
+    to_write: int
+    written: int
+
+
+class RunReply(msgspec.Struct, frozen=True):
+    """How a run is doing. ``status`` is planned, running, waiting_for_removal, succeeded, failed or
+    interrupted; ``phase`` what a run does: reading, embedding, writing, finishing, done. ``plan`` is there
+    once everything was read, ``report`` at the end.
+    """
+
+    run: str
+    status: str
+    phase: str
+    site: str
+    tasks: Tasks
+    pages: Pages
+    plan: PlanCounts | None
+    report: dict[str, Any] | None
+    refused: tuple[str, ...]
+    error: str
+    created_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class PlanReply(msgspec.Struct, frozen=True):
+    """What a run would change: counts, and the first addresses of each kind."""
+
+    run: str
+    counts: PlanCounts
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+    refused: tuple[str, ...]
+
+
+def run_reply(progress: Progress) -> RunReply:
+    """A run as the API shows it."""
+    run = progress.run
+    return RunReply(
+        run=run.id,
+        status=progress.status,
+        phase=run.phase,
+        site=run.source,
+        tasks=Tasks(run.tasks, sum(share.done for share in run.shares)),
+        pages=Pages(sum(share.read for share in run.shares), run.to_write, run.written),
+        plan=run.plan,
+        report=dict(run.report) if run.report is not None else None,
+        refused=tuple(line for share in run.shares for line in share.refused)[:MOST_ADDRESSES],
+        error=progress.error,
+        created_at=_time(run.created_at),
+        started_at=_time(run.started_at),
+        finished_at=_time(run.finished_at),
+    )
+
+
+def plan_reply(plan: Plan) -> PlanReply:
+    """A plan as the API shows it."""
+    names = ("added", "changed", "removed", "refused")
+    lists = {name: getattr(plan, name)[:MOST_ADDRESSES] for name in names}
+    return PlanReply(run=plan.run, counts=plan.counts, **lists)
+
+
+def _time(seconds: float) -> datetime | None:
+    return datetime.fromtimestamp(round(seconds), UTC) if seconds else None
