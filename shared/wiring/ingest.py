@@ -13,7 +13,7 @@ from shared.ingestion.launch import Progress
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
 from shared.wiring import process
-from shared.wiring.ingest_api import IngestBody, plan_reply, run_reply
+from shared.wiring.ingest_api import IngestBody, run_reply
 from shared.wiring.ingest_requests import IngestRequests
 from shared.wiring.ingestion import ingestion, live_generation, run
 from shared.wiring.parts import Parts
@@ -64,7 +64,7 @@ def application() -> App:
         body = request.decode(IngestBody) if request.body else IngestBody()
         found = requests().post(body, request.headers)
         if not isinstance(found, Progress):
-            return Reply(plan_reply(found))
+            return Reply(run_reply(requests().get(found.run), found))
         request.log.add(run=found.run.id)
         where = {"Location": f"/ingest/{found.run.id}"}
         return Reply(run_reply(found), _ACCEPTED if found.works else _OK, where)

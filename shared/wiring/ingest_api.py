@@ -14,7 +14,7 @@ from shared.ingestion.plan import Plan
 from shared.ports import PlanCounts
 
 MOST_ADDRESSES = 500
-"""Addresses of each kind that the answer to a plan shows."""
+"""Addresses of each kind, and refused pages, that an answer shows."""
 
 
 class IngestBody(Body, frozen=True):
@@ -46,10 +46,18 @@ class Pages(msgspec.Struct, frozen=True):
     written: int
 
 
+class Changes(msgspec.Struct, frozen=True):
+    """The first addresses of each kind that a run would add, change and remove."""
+
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
 class RunReply(msgspec.Struct, frozen=True):
     """How a run is doing. ``status`` is planned, running, waiting_for_removal, succeeded, failed or
     interrupted; ``phase`` what a run does: reading, embedding, writing, finishing, done. ``plan`` is there
-    once everything was read, ``report`` at the end.
+    once everything was read, ``report`` at the end, ``changes`` where a plan was asked for.
     """
 
     run: str
@@ -65,20 +73,10 @@ class RunReply(msgspec.Struct, frozen=True):
     created_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
+    changes: Changes | None = None
 
 
-class PlanReply(msgspec.Struct, frozen=True):
-    """What a run would change: counts, and the first addresses of each kind."""
-
-    run: str
-    counts: PlanCounts
-    added: tuple[str, ...]
-    changed: tuple[str, ...]
-    removed: tuple[str, ...]
-    refused: tuple[str, ...]
-
-
-def run_reply(progress: Progress) -> RunReply:
+def run_reply(progress: Progress, plan: Plan | None = None) -> RunReply:
     """A run as the API shows it."""
     run = progress.run
     return RunReply(
@@ -95,14 +93,12 @@ def run_reply(progress: Progress) -> RunReply:
         created_at=_time(run.created_at),
         started_at=_time(run.started_at),
         finished_at=_time(run.finished_at),
+        changes=_changes(plan) if plan else None,
     )
 
 
-def plan_reply(plan: Plan) -> PlanReply:
-    """A plan as the API shows it."""
-    names = ("added", "changed", "removed", "refused")
-    lists = {name: getattr(plan, name)[:MOST_ADDRESSES] for name in names}
-    return PlanReply(run=plan.run, counts=plan.counts, **lists)
+def _changes(plan: Plan) -> Changes:
+    return Changes(*(each[:MOST_ADDRESSES] for each in (plan.added, plan.changed, plan.removed)))
 
 
 def _time(seconds: float) -> datetime | None:

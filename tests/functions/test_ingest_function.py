@@ -27,6 +27,7 @@ from shared.settings import ROOT, Settings
 from shared.wiring import ingestion, suggested
 from shared.wiring.ingest_api import IngestBody
 from shared.wiring.ingest_requests import IngestRequests
+from shared.wiring.openapi import INGEST
 from shared.wiring.parts import Parts
 from shared.wiring.stack import services
 from tests.fakes.cloud_run import FakeCloudRun
@@ -245,6 +246,14 @@ def guarded(own: Settings, mode: str) -> dict[str, str]:
         "LECTERN_CALLER_EMAILS": "scheduler@project.iam.gserviceaccount.com",
         "LECTERN_DEPLOY_HOOK_KEY": KEY,
     }
+
+
+def test_every_path_is_described(client: Served) -> None:
+    """A path would be there that nobody knows of, or be described and not there."""
+    for one in INGEST:
+        path = one.path.replace("{run}", "20261125T020000Z-000000")
+        allowed = client.request("OPTIONS", path).headers["allow"]
+        assert one.method in allowed.split(", ")
 
 
 # ---------------------------------------------------------------- in this process
