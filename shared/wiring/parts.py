@@ -286,11 +286,15 @@ class Parts:
 
     @cached_property
     def point_store(self) -> ObjectStore:
-        """The bucket of recovery points, for long streams."""
+        """The bucket of recovery points, for long streams; asked again when it fails for the moment."""
+        import random
+
+        from shared.recovery.patient_store import PatientStore
         from shared.wiring.buckets import bulk_store, point_bucket
 
         store, close = bulk_store(point_bucket(self.settings), self.settings)
-        return self._open(store, close)
+        jitter = random.Random()  # noqa: S311 - spreads retries, guards nothing
+        return self._open(PatientStore(store, jitter=jitter, sleep=time.sleep), close)
 
     @cached_property
     def point_index(self) -> ObjectStore:
