@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from shared.errors import DependencyError, Garbled, Interrupted, Missing, TimedOut, Unreachable
 from shared.ports import Execution, Jobs, Leases, Run, Runs
@@ -73,7 +73,7 @@ class Launcher:
                 return found, False
             run = self._begin(wanted)
             self._start(run, deadline, allow_removal=wanted.allow_removal)
-        return replace(run, allow_removal=run.allow_removal or wanted.allow_removal), True
+        return self._runs.get(run.id, deadline), True
 
     def answered(self, wanted: Run, deadline: Deadline) -> Run | None:
         """The run that was asked for already: one of the same id that has succeeded, or one of the same site

@@ -11,7 +11,7 @@ from msgspec import Meta
 from shared.http.requests import Body
 from shared.ingestion.launch import Progress
 from shared.ingestion.plan import Plan
-from shared.ports import PlanCounts
+from shared.ports import PlanCounts, Run
 
 MOST_ADDRESSES = 500
 """Addresses of each kind, and refused pages, that an answer shows."""
@@ -84,7 +84,7 @@ def run_reply(progress: Progress, plan: Plan | None = None) -> RunReply:
         status=progress.status,
         phase=run.phase,
         site=run.source,
-        tasks=Tasks(run.tasks, sum(share.done for share in run.shares)),
+        tasks=Tasks(run.tasks, _done(run)),
         pages=Pages(sum(share.read for share in run.shares), run.to_write, run.written),
         plan=run.plan,
         report=dict(run.report) if run.report is not None else None,
@@ -95,6 +95,10 @@ def run_reply(progress: Progress, plan: Plan | None = None) -> RunReply:
         finished_at=_time(run.finished_at),
         changes=_changes(plan) if plan else None,
     )
+
+
+def _done(run: Run) -> int:
+    return run.tasks if run.status == "succeeded" else sum(share.done for share in run.shares)
 
 
 def _changes(plan: Plan) -> Changes:
