@@ -36,7 +36,7 @@ test-all: $(READY) $(CHECKERS) tools ## the tests that need more: a browser, PgB
 	@$(BIN)/pytest -n 2 --dist loadfile --e2e -m e2e $(ARGS)
 
 # Debian's name of a package, and a program that it brings.
-TOOLS := chromium:chromium npm:npm pgbouncer:pgbouncer redis-server:redis-server
+TOOLS := chromium:chromium postgresql:pg_lsclusters npm:npm pgbouncer:pgbouncer redis-server:redis-server
 
 tools:
 	@PATH="$$PATH:/usr/sbin"; missing=""; \

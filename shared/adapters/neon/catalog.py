@@ -197,6 +197,7 @@ SELECT what FROM (
 ) found ORDER BY what COLLATE "C"
 """  # noqa: S608
 
+# A view counts by its columns: versions 15 and 16 write the same query in different words.
 _SHAPE = f"""
 WITH {_OURS}, {_COLUMNS}
 SELECT line FROM (
@@ -208,7 +209,11 @@ SELECT line FROM (
     FROM pg_constraint k JOIN ours o ON o.oid = k.conrelid
     WHERE k.contype IN ('p', 'u', 'x', 'c', 'f')
     UNION ALL
-    SELECT format('view %I.%I %s', nspname, relname, pg_get_viewdef(oid)) FROM ours WHERE relkind = 'v'
+    SELECT format('view %I.%I %s', o.nspname, o.relname, (
+        SELECT string_agg(
+            format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum)
+        FROM pg_attribute a WHERE a.attrelid = o.oid AND a.attnum > 0))
+    FROM ours o WHERE o.relkind = 'v'
     UNION ALL
     SELECT 'trigger ' || pg_get_triggerdef(t.oid)
     FROM pg_trigger t JOIN ours o ON o.oid = t.tgrelid WHERE NOT t.tgisinternal
