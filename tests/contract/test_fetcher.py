@@ -6,6 +6,7 @@ import gzip
 import ssl
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
@@ -119,7 +120,7 @@ def bomb(size: int) -> bytes:
 @pytest.mark.parametrize(
     ("answer", "error", "said"),
     [
-        (Answer(bomb(200 << 20), headers={"Content-Encoding": "gzip"}), Rejected, "1.0 MiB"),
+        (Answer(bomb(20 << 20), headers={"Content-Encoding": "gzip"}), Rejected, "1.0 MiB"),
         (Answer(bytes(MOST + 1)), Rejected, "1.0 MiB"),
         (Answer(b"x", headers={"Content-Length": str(MOST + 1)}), Rejected, "1.0 MiB"),
         (
@@ -173,6 +174,20 @@ def test_a_ratio_beyond_all_pages_is_a_bomb(
     server.routes["/docs/sitemap.xml"] = Answer(bomb(40 << 20), headers={"Content-Encoding": "gzip"})
     with pytest.raises(Rejected, match="100 times"):
         fetcher.fetch(server.url + "/docs/sitemap.xml", soon(moments), most_bytes=50 << 20)
+
+
+def test_a_bomb_is_noticed_before_it_is_in_memory(
+    server: WebServer, fetcher: SafeFetcher, moments: FakeTime
+) -> None:
+    """The function would be ended for its memory, with all that it was doing."""
+    server.routes["/docs/a"] = Answer(bomb(60 << 20), headers={"Content-Encoding": "gzip"})
+    tracemalloc.start()
+    try:
+        with pytest.raises(Rejected):
+            fetcher.fetch(server.url + "/docs/a", soon(moments), most_bytes=MOST)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
@@ -390,7 +405,9 @@ def test_the_name_is_verified_though_the_address_was_chosen_here(moments: FakeTi
 def drip(server: WebServer, start: bytes, piece: bytes) -> Answer:
     def pieces() -> Iterator[bytes]:
         yield start
-        while not server.ended.wait(0.05):
+        for _ in range(120):
+            if server.ended.wait(0.05):
+                return
             yield piece
 
     return Answer(raw=pieces)
