@@ -6,6 +6,7 @@ here, before the engine sees it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -46,6 +47,9 @@ def point_id(value: PointId) -> EngineId:
 
 
 def _finite(values: list[float], name: str) -> list[float]:
+    # The sum is finite when all are, but for an overflow, so the slow look is for the few.
+    if not values or (math.isfinite(sum(values)) and max(map(abs, values)) <= _MOST):
+        return values
     if not all(-_MOST <= value <= _MOST for value in values):
         raise refuse(f"Wrong input: vector {name} holds a number that is not a finite 32-bit float")
     return values
@@ -66,7 +70,7 @@ def sparse(value: object, name: str) -> edge.SparseVector:
         raise refuse("Validation error in JSON body: values: must be the same length as indices", 422)
     if len(set(vector.indices)) != len(vector.indices):
         raise refuse("Validation error in JSON body: indices: must be unique", 422)
-    if not all(0 <= index < _TERMS for index in vector.indices):
+    if vector.indices and not (min(vector.indices) >= 0 and max(vector.indices) < _TERMS):
         raise refuse("Format error in JSON body: indices: expected u32")
     return edge.SparseVector(indices=vector.indices, values=_finite(vector.values, name))
 
