@@ -407,6 +407,13 @@ class Settings:
         section=_RECOVERY,
         check=url("http", "https"),
     )
+    backup_snapshot_nodes: tuple[str, ...] = setting(
+        (),
+        "Addresses of all of Qdrant's nodes, when each is to make a snapshot of its own for every recovery "
+        "point beside the export; on Qdrant Cloud `https://node-0-HOST`, `https://node-1-HOST`, … Empty for "
+        "none.",
+        section=_RECOVERY,
+    )
     backup_connections: int = setting(
         1,
         "Tables that a backup reads at a time, all in one snapshot.",

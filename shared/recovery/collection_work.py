@@ -49,6 +49,8 @@ class CollectionWork:
         self._progress = progress
         self.patient = patient
         self.seconds: dict[str, float] = {}
+        self.fast = False
+        self.fast_problem = ""
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -82,6 +84,15 @@ class CollectionWork:
         setup = facts.setup
         self.patient(lambda deadline: self._bulk.create(collection, setup, deadline))
         self.patient(lambda deadline: self._bulk.index(collection, setup, deadline))
+
+    @contextmanager
+    def probe(self, name: str, facts: VectorFacts) -> Iterator[str]:
+        """An empty collection, for as long as the context lasts."""
+        self.create(name, facts)
+        try:
+            yield name
+        finally:
+            self.drop(name)
 
     def write(self, collection: str, points: Iterable[PackedPoint], total: int) -> int:
         """Write the points in bounded batches, the reserved one last; how many were written."""

@@ -6,7 +6,7 @@ writes meanwhile: the caller holds a backup lease. The order of ids cuts it into
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,12 +23,14 @@ from shared.ports import (
     Point,
     VectorBulk,
 )
+from shared.ports.snapshots import VectorSnapshots
 from shared.recovery.crypto import PointCipher
 from shared.recovery.lines import FORMAT, Head, LinesWriter
 from shared.recovery.marks import Mark, attempts, save_mark, usable
 from shared.recovery.patience import Patient
-from shared.recovery.point import SERVICE, PartRecord, object_name
+from shared.recovery.point import SERVICE, ObjectEntry, PartRecord, object_name
 from shared.recovery.streams import part_writer
+from shared.recovery.vector_snapshots import SnapshotEntry, SnapshotTier
 from shared.retrieval.chunks import STATISTICS_ID
 from shared.retrieval.digest import RunningDigest, point_digest
 from shared.retrieval.layout import Facts, read_statistics
@@ -54,6 +56,8 @@ class VectorFacts(msgspec.Struct, frozen=True, kw_only=True):
     ``collection`` is empty when nothing was indexed yet. ``aliases`` are all that there were. ``generation``,
     ``fingerprint``, ``model`` and ``dimensions`` are from the reserved point, ``statistics`` is that point's
     digest (empty without one). ``config`` and ``indexes`` are in Qdrant's words. ``digest`` is order-free.
+    ``snapshots`` are those of the fast tier; ``snapshots_problem`` says why they are not there, where they
+    were asked for.
     """
 
     alias: str
@@ -70,6 +74,8 @@ class VectorFacts(msgspec.Struct, frozen=True, kw_only=True):
     indexes: dict[str, dict[str, Any] | str] = {}
     points: int = 0
     digest: str = RunningDigest().text
+    snapshots: tuple[SnapshotEntry, ...] = ()
+    snapshots_problem: str = ""
 
     @property
     def setup(self) -> CollectionFacts:
@@ -108,6 +114,7 @@ class VectorExport:
         alias: str,
         now: Callable[[], datetime],
         object_bytes: int = OBJECT_BYTES,
+        nodes: Sequence[VectorSnapshots] = (),
     ) -> None:
         self._source = source
         self._store = store
@@ -115,6 +122,7 @@ class VectorExport:
         self._alias = alias
         self._now = now
         self._object_bytes = object_bytes
+        self._tier = SnapshotTier(nodes, store, cipher)
 
     def run(self, cut: Cut, patient: Patient, progress: Progress = nothing) -> PartRecord:
         """Make the part, or go on with what an earlier run left; its record, which the caller writes."""
@@ -127,6 +135,11 @@ class VectorExport:
         if collection:
             attempt, marks = self._objects(cut, collection, patient, progress)
         facts = self._facts(collection, aliases, marks, patient)
+        exported = clock()
+        taken, problem = self._snapshots(cut, attempt, collection, patient)
+        facts = msgspec.structs.replace(
+            facts, snapshots=tuple(entry for entry, _ in taken), snapshots_problem=problem
+        )
         return PartRecord(
             part="qdrant",
             point=cut.point,
@@ -134,10 +147,25 @@ class VectorExport:
             ledger_version=cut.ledger_version,
             snapshot_at=cut.snapshot_at,
             finished_at=self._now(),
-            objects=tuple(mark.entry for mark in marks),
+            objects=(*(mark.entry for mark in marks), *(entry for _, entry in taken)),
             details=msgspec.to_builtins(facts),
-            seconds={"export": round(clock() - began, 3)},
+            seconds={"export": round(exported - began, 3), "snapshots": round(clock() - exported, 3)},
         )
+
+    def _snapshots(
+        self, cut: Cut, attempt: str, collection: str, patient: Patient
+    ) -> tuple[list[tuple[SnapshotEntry, ObjectEntry]], str]:
+        """Those of the fast tier. The export is whole without them, so what fails here is only told."""
+        if not collection:
+            return [], ""
+
+        def name(file: str) -> str:
+            return object_name(cut.point, "qdrant", attempt, f"{cut.attempt}-{file}")
+
+        try:
+            return self._tier.take(collection, name, patient), ""
+        except DependencyError as error:
+            return [], str(error)
 
     # ------------------------------------------------------------ facts
 

@@ -9,7 +9,7 @@ from shared.ports import ObjectStore, PackedPage, PackedPoint, VectorBulk
 from shared.recovery.crypto import PointCipher, corrupt
 from shared.recovery.lines import LinesReader
 from shared.recovery.patience import Patient
-from shared.recovery.point import PartRecord
+from shared.recovery.point import ObjectEntry, PartRecord
 from shared.recovery.streams import part_reader
 from shared.recovery.vectors import PAGE_POINTS, Progress, VectorFacts, nothing
 from shared.retrieval.chunks import STATISTICS_ID
@@ -63,7 +63,8 @@ def recorded_points(
     object, and when the objects do not follow one another; ``AccessDenied`` without the key.
     """
     following: str | None = None
-    for index, entry in enumerate(record.objects):
+    objects = _of_points(record)
+    for index, entry in enumerate(objects):
         reader = LinesReader(entry.name, part_reader(store, entry, cipher, patient.deadline))
         points = iter(reader)
         yield from points
@@ -75,7 +76,13 @@ def recorded_points(
             raise corrupt(entry.name, f"it holds {reader.end.points} points, {entry.points} are recorded")
         following = reader.end.next
     if following is not None:
-        raise corrupt(record.objects[-1].name, "an object after it is missing")
+        raise corrupt(objects[-1].name, "an object after it is missing")
+
+
+def _of_points(record: PartRecord) -> list[ObjectEntry]:
+    """The objects of the export, without those of the fast tier."""
+    snapshots = {entry.object for entry in record.facts(VectorFacts).snapshots}
+    return [entry for entry in record.objects if entry.name not in snapshots]
 
 
 def check_vectors(

@@ -6,15 +6,19 @@ recorded. The reserved point is written last: a collection without it was never 
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from shared.errors import PreconditionFailed
+from shared.errors import DependencyError, PreconditionFailed
 from shared.ports import ObjectStore, VectorAdmin, VectorBulk
+from shared.ports.snapshots import VectorSnapshots
 from shared.recovery.collection_work import CollectionWork, There
 from shared.recovery.crypto import PointCipher
 from shared.recovery.patience import Patient
 from shared.recovery.point import SERVICE, PartRecord
+from shared.recovery.vector_snapshots import SnapshotTier
 from shared.recovery.vectors import Progress, VectorFacts, nothing
 from shared.recovery.vectors_check import check_vectors, recorded_points
 from shared.retrieval.layout import collection_name
@@ -25,7 +29,8 @@ Action = Literal["create", "again", "keep", "beside", "refuse"]
 @dataclass(frozen=True, slots=True)
 class Restored:
     """What a restore of vectors did. ``collection`` is empty when the point holds no index; ``written`` is
-    how many points were sent (0 when the collection was there already, as recorded).
+    how many points were sent (0 when the collection was there already, as recorded). ``fast`` says whether
+    it came from snapshots, ``fast_problem`` why it did not although there are some.
     """
 
     collection: str
@@ -34,6 +39,8 @@ class Restored:
     written: int
     digest: str
     seconds: dict[str, float] = field(default_factory=dict)
+    fast: bool = False
+    fast_problem: str = ""
 
 
 def decide(there: There, *, replace: bool) -> Action:
@@ -68,12 +75,14 @@ class VectorRestore:
         cipher: PointCipher | None,
         *,
         alias: str,
+        nodes: Sequence[VectorSnapshots] = (),
     ) -> None:
         self._bulk = bulk
         self._admin = admin
         self._store = store
         self._cipher = cipher
         self._alias = alias
+        self._tier = SnapshotTier(nodes, store, cipher) if nodes else None
 
     def run(
         self,
@@ -97,7 +106,16 @@ class VectorRestore:
         work.switch([self._alias, *self._others(facts)], collection)
         for name in work.leftovers(collection):
             work.drop(name)
-        return Restored(collection, self._alias, facts.points, written, facts.digest, work.seconds)
+        return Restored(
+            collection,
+            self._alias,
+            facts.points,
+            written,
+            facts.digest,
+            work.seconds,
+            work.fast and not work.fast_problem,
+            work.fast_problem,
+        )
 
     def collection(self, facts: VectorFacts) -> str:
         """Where the points go: the collection that the ledger means by the generation."""
@@ -134,6 +152,8 @@ class VectorRestore:
 
     def _fill(self, collection: str, record: PartRecord, facts: VectorFacts, work: CollectionWork) -> int:
         """Make the collection with the recorded points, and read them back."""
+        if self._tier and facts.snapshots and self._recover(self._tier, collection, record, facts, work):
+            return facts.points
         with work.timed("write"):
             work.drop(collection)
             work.create(collection, facts)
@@ -142,3 +162,23 @@ class VectorRestore:
         with work.timed("compare"):
             work.compare(collection, facts)
         return written
+
+    @staticmethod
+    def _recover(
+        tier: SnapshotTier, collection: str, record: PartRecord, facts: VectorFacts, work: CollectionWork
+    ) -> bool:
+        """Whether the snapshots gave the collection back as recorded; else there is none afterwards."""
+        try:
+            with work.timed("recover"):
+                with work.probe(f"{collection}-probe-{secrets.token_hex(4)}", facts) as probe:
+                    tier.check(facts.snapshots, probe, work.patient)
+                work.drop(collection)
+                tier.give_back(facts.snapshots, record, collection, work.patient)
+            with work.timed("compare"):
+                work.compare(collection, facts)
+        except DependencyError as error:
+            work.fast_problem = str(error)
+            work.drop(collection)
+            return False
+        work.fast = True
+        return True

@@ -40,6 +40,7 @@ from shared.ports import (
     VectorSearch,
 )
 from shared.ports.drills import DrillLog
+from shared.ports.snapshots import VectorSnapshots
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
 
@@ -266,6 +267,15 @@ class Parts:
             own.qdrant_url, own.qdrant_api_key, replication_factor=own.qdrant_replication_factor
         )
         return self._open(bulk, bulk.close)
+
+    @cached_property
+    def snapshot_nodes(self) -> tuple[VectorSnapshots, ...]:
+        """The nodes that make snapshots of their own for recovery points; none unless the settings say so."""
+        from shared.adapters.qdrant.snapshots import QdrantSnapshots
+
+        own = self.settings
+        nodes = [QdrantSnapshots(url, own.qdrant_api_key) for url in own.backup_snapshot_nodes]
+        return tuple(self._open(node, node.close) for node in nodes)
 
     # ------------------------------------------------------------ the bucket
 

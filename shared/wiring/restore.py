@@ -292,6 +292,8 @@ class _Work:
             replace=self._wanted.replace,
             checked=True,
         )
+        if found.fast_problem:
+            self._say(f"The vectors come from the export: {found.fast_problem}")
         self._seconds |= {f"vectors {phase}": took for phase, took in found.seconds.items()}
         self._summary = replace(
             self._summary, points=found.points, written=found.written, collection=found.collection

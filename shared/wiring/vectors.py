@@ -30,6 +30,7 @@ def export(parts: Parts, cipher: PointCipher | None, progress: Progress = nothin
         cipher,
         alias=parts.settings.qdrant_alias,
         now=lambda: datetime.now(UTC),
+        nodes=parts.snapshot_nodes,
     )
 
     def cut(point: str, attempt: str, deadline: Deadline) -> PartRecord:
@@ -56,6 +57,11 @@ def restore(
     :meth:`~shared.recovery.vectors_restore.VectorRestore.run`.
     """
     work = VectorRestore(
-        parts.vector_bulk, parts.vector_admin, store, cipher, alias=parts.settings.qdrant_alias
+        parts.vector_bulk,
+        parts.vector_admin,
+        store,
+        cipher,
+        alias=parts.settings.qdrant_alias,
+        nodes=parts.snapshot_nodes,
     )
     return work.run(record, patient(deadline), progress, replace=replace, checked=checked)

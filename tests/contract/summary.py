@@ -43,6 +43,9 @@ SUITES = {
     "test_vector_bulk.py": Suite(
         "VectorBulk", ("where",), {key: f"QdrantBulk {at}" for key, at in _ENGINES.items()}, _FAULTY
     ),
+    "test_vector_snapshots.py": Suite(
+        "VectorSnapshots", ("where",), {key: f"QdrantSnapshots {at}" for key, at in _ENGINES.items()}, _FAULTY
+    ),
     "test_generator.py": Suite(
         "Generator",
         ("client", "generator"),
