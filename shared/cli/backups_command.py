@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -20,19 +21,28 @@ _MB = 1_000_000
 
 @click.command("backups")
 @click.argument(
-    "action", type=click.Choice(["list", "prune", "hold", "release", "copy"]), default="list", required=False
+    "action",
+    type=click.Choice(["list", "prune", "hold", "release", "copy", "config"]),
+    default="list",
+    required=False,
 )
 @click.argument("point", metavar="[ID]", required=False)
 @click.option("--apply", is_flag=True, help="With prune: remove what it names. Without, it only says so.")
 @click.option("--reason", default="", help="With hold: why the point must stay; shown in the list.")
+@click.option(
+    "--with-secrets", is_flag=True, help="With config: show values of secrets, if the point has any."
+)
 @json_option
 @command_errors
-def command(*, action: str, point: str | None, apply: bool, reason: str, as_json: bool) -> None:
+def command(
+    *, action: str, point: str | None, apply: bool, reason: str, with_secrets: bool, as_json: bool
+) -> None:
     """List the recovery points, decide which ones stay, and keep some for longer.
 
     `prune` says for each point why it stays or goes and removes nothing without --apply. `hold ID` keeps a
-    point whatever its age, `release ID` lets go of it, `copy ID` copies it to the second bucket. Only the
-    bucket is needed.
+    point whatever its age, `release ID` lets go of it, `copy ID` copies it to the second bucket.
+    `config` shows the settings that were in force when a point was cut, the newest or ID. Only the bucket is
+    needed, and for `config` the key.
     """
     from shared.wiring import backups
 
@@ -51,6 +61,8 @@ def command(*, action: str, point: str | None, apply: bool, reason: str, as_json
     elif action == "release":
         backups.release(loaded, point or "")
         _done({"point": point, "hold": None}, f"{point} is no longer on hold.", as_json=as_json)
+    elif action == "config":
+        _show_config(backups.configuration(loaded, point, with_secrets=with_secrets), as_json=as_json)
     else:
         _show([_row(one) for one in backups.catalogue(loaded).points], as_json=as_json)
 
@@ -60,6 +72,15 @@ def _done(facts: dict[str, Any], line: str, *, as_json: bool) -> None:
         emit_json(facts)
     else:
         click.echo(line)
+
+
+def _show_config(files: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        emit_json(files)
+        return
+    for name, content in files.items():
+        click.echo(f"# {name}")
+        click.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 
 def _row(point: Any) -> dict[str, Any]:

@@ -28,6 +28,9 @@ from shared.recovery.streams import part_reader, part_writer
 from shared.resilience.deadline import Deadline
 
 PART: PartName = "config"
+VALUES = "values"
+FILES = ("settings", "secrets", "release", "terraform", VALUES)
+"""Files of the part for people to read, without ``.json``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from shared.errors import LecternError, SettingsError, StackError
+import msgspec
+
+from shared.errors import LecternError, Missing, SettingsError, StackError
 from shared.ports import ObjectStore
 from shared.recovery.catalogue import Catalogue, read_catalogue, write_mark
+from shared.recovery.configuration import FILES, PART, VALUES, read_file
 from shared.recovery.copying import Copied, copy_point
+from shared.recovery.point import SERVICE
 from shared.recovery.prune import Pruned, prune
 from shared.recovery.retention import Decision, Policy, decide
 from shared.recovery.status import refresh_status
@@ -19,6 +24,7 @@ from shared.resilience.deadline import Deadline
 from shared.settings import Settings
 from shared.wiring.buckets import bulk_store, point_bucket
 from shared.wiring.parts import Parts
+from shared.wiring.point_cipher import point_cipher
 
 Say = Callable[[str], None]
 LIST_SECONDS = 120.0
@@ -65,6 +71,27 @@ def catalogue(settings: Settings) -> Catalogue:
     """Every recovery point in the bucket."""
     with Parts(with_bucket(settings)) as parts:
         return read_catalogue(parts.point_store, Deadline.after(LIST_SECONDS))
+
+
+def configuration(settings: Settings, point: str | None, *, with_secrets: bool = False) -> dict[str, Any]:
+    """The configuration part of a point (None: the newest) by file, golden questions left out, and values of
+    secrets unless they are asked for. Raises Missing when there is no such point or part.
+    """
+    with Parts(with_bucket(settings)) as parts:
+        deadline = Deadline.after(LIST_SECONDS)
+        known = read_catalogue(parts.point_store, deadline)
+        found = known.find(point) if point else known.newest()
+        record = found.manifest.parts.get(PART) if found and found.manifest else None
+        if found is None or record is None:
+            detail = f"{found.id if found else 'the bucket'} has no configuration part"
+            raise Missing(SERVICE, "read", detail, hint="`lectern backups` lists the points.")
+        cipher = point_cipher(settings, found.id)
+        names = FILES if with_secrets else [name for name in FILES if name != VALUES]
+        read = {
+            name: read_file(parts.point_store, record, f"{name}.json", cipher, deadline) for name in names
+        }
+    facts = {"point": found.id, "code_revision": found.manifest.code_revision if found.manifest else ""}
+    return facts | {name: msgspec.json.decode(data) for name, data in read.items() if data}
 
 
 def hold(settings: Settings, point: str, reason: str) -> None:

@@ -31,7 +31,6 @@ from shared.ports import (
     Questions,
     RunPages,
     Runs,
-    RunStarts,
     RunTexts,
     StoredVectors,
     SuggestionStore,
@@ -103,13 +102,6 @@ class Parts:
         from shared.adapters.neon.ledger import NeonLedger
 
         return NeonLedger(self._pool)
-
-    @cached_property
-    def run_starts(self) -> RunStarts:
-        """Which job works on which run."""
-        from shared.adapters.neon.run_starts import NeonRunStarts
-
-        return NeonRunStarts(self._pool)
 
     @cached_property
     def leases(self) -> Leases:
@@ -296,15 +288,11 @@ class Parts:
 
     @cached_property
     def point_store(self) -> ObjectStore:
-        """The bucket of recovery points, for long streams; asked again when it fails for the moment."""
-        import random
-
-        from shared.recovery.patient_store import PatientStore
+        """The bucket of recovery points, for long streams."""
         from shared.wiring.buckets import bulk_store, point_bucket
 
         store, close = bulk_store(point_bucket(self.settings), self.settings)
-        jitter = random.Random()  # noqa: S311 - spreads retries, guards nothing
-        return self._open(PatientStore(store, jitter=jitter, sleep=time.sleep), close)
+        return self._open(store, close)
 
     @cached_property
     def point_index(self) -> ObjectStore:

@@ -42,6 +42,8 @@ WAIT_SECONDS = 900.0
 """How long a restore waits for an ingestion or a backup to end."""
 MIGRATE_SECONDS = 120.0
 UPKEEP_SECONDS = 300.0
+_NO_TABLE = "[42P01]"
+"""SQLSTATE undefined_table: a database that nobody has used yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +150,11 @@ def _alone(parts: Parts, point: str, deadline: Deadline, say: Say) -> Iterator[N
                 "ingestion", f"restore {point}", deadline, wait_seconds=WAIT_SECONDS, waiting=say
             )
             stack.enter_context(lease)
-        except (Missing, Rejected, Unreachable, AccessDenied) as error:
-            say(f"nobody is kept away, the database that is there cannot be asked: {error.message}")
+        except Missing:
+            pass  # there is no database yet
+        except (Rejected, Unreachable, AccessDenied) as error:
+            if _NO_TABLE not in error.detail:
+                say(f"nobody is kept away, the database that is there cannot be asked: {error.message}")
         yield
 
 
