@@ -35,6 +35,7 @@ _GENERAL = "General"
 _RECOVERY = "Recovery points"
 _ALERTS = "Alerts"
 _KEEPING = "Keeping and rehearsing recovery points"
+_SHORTEST_KEY = 24
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -160,6 +161,26 @@ class Settings:
         "How long an ingestion waits for a backup, or another ingestion, to end.",
         section=_INGESTION,
         check=between(0, 86_400),
+    )
+    ingest_tasks: int = setting(
+        0,
+        "Tasks of the job that `POST /ingest` starts; 0: one for every 2,000 pages that the site had at the "
+        "last run, at most 16.",
+        section=_INGESTION,
+        check=between(0, 64),
+    )
+    ingest_request_seconds: float = setting(
+        240.0,
+        "How long `POST /ingest` works inside the request when it is told to wait; a job goes on afterwards.",
+        section=_INGESTION,
+        check=between(1, 3500),
+    )
+    deploy_hook_key: str = setting(
+        "",
+        "Any long random text: who sends it in `X-Deploy-Key` may call `POST /ingest`. Empty: no key may.",
+        section=_CALLERS,
+        secret=True,
+        check=lambda value: "" if not value or len(value) >= _SHORTEST_KEY else "24 characters or more",
     )
     task_index: int = setting(
         0,

@@ -22,11 +22,11 @@ locals {
   data_grants = {
     chat = [
       { may = "use", prefixes = ["spool/", "deletions/"] },
-      { may = "read", prefixes = ["lifeboat", "suggestions.json"] },
+      { may = "read", prefixes = ["lifeboats/", "suggestions.json"] },
     ]
     health = [{ may = "read", prefixes = ["health/"] }]
     ingest = [
-      { may = "use", prefixes = ["lifeboat", "suggestions.json", "spool/", "deletions/"] },
+      { may = "use", prefixes = ["lifeboats/", "suggestions.json", "spool/", "deletions/", "ingestion/"] },
       { may = "read", prefixes = ["site/", "golden/"] },
     ]
     backup_neon = [
@@ -69,7 +69,7 @@ locals {
         for key, may in local.backup_grants : [
           for role in local.roles[may] : {
             name = "${place}/${key}/${may}", bucket = bucket.name, member = module.function[key].member,
-            role = role, prefixes = ["points/"]
+            role = role, prefixes = ["points/", "recovery/"]
           }
         ]
       ]

@@ -195,7 +195,7 @@ def promote(*, release: str, bucket: str, accept_inconclusive: bool, as_json: bo
         made = joined.from_environment(bucket, release)
         if made.state != RELEASED:
             raise ReleaseRefused(
-                f"Release {release} is {made.state} in {made.environment}; it must be released.",
+                f"Release {release} is {made.state} in {made.environment}; it must be released there.",
                 hint=f"See `LECTERN_ENV={made.environment} lectern release status`.",
             )
         own = joined.deploy(made.commit, made.image)

@@ -63,11 +63,11 @@ def _show(plan: Plan, outcomes: Sequence[Outcome], *, dry_run: bool) -> None:
     found = {one.service: one for one in outcomes}
     for service, revision in plan.revisions.items():
         one = found.get(service)
-        click.echo(f"  {service:<24} {revision:<36} {_what(one)}".rstrip())
+        click.echo(f"  {service:<25} {revision:<36} {_what(one)}".rstrip())
     for job in plan.jobs:
-        click.echo(f"  {job:<24} {'as of ' + plan.target:<36} {_what(found.get(job))}".rstrip())
+        click.echo(f"  {job:<25} {'as of ' + plan.target:<36} {_what(found.get(job))}".rstrip())
     if plan.generation:
-        click.echo(f"  index                    generation {plan.generation}")
+        click.echo(f"  index                     generation {plan.generation}")
     for note in plan.notes:
         say(f"note: {note}")
     if any(one.error for one in outcomes):

@@ -9,7 +9,12 @@ from shared.ports import HttpProbe, Template
 
 # functions-framework puts the folder of the function's file alone on the path; the buildpack's root is this.
 _PATH = {"PYTHONPATH": "/workspace"}
-JOB_COMMAND = ("python", "-m", "shared.cli.main")
+LAUNCHER = "/cnb/lifecycle/launcher"
+"""Puts the layers of a buildpack's image on the path: neither python nor a package is found without it.
+
+Source: Cloud Native Buildpacks, Platform Interface Specification, "Launch".
+"""
+JOB_COMMAND = (LAUNCHER, "python", "-m", "shared.cli.main")
 
 
 def function_template(

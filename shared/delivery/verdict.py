@@ -99,8 +99,10 @@ def _findings(seen: Observation, criteria: Criteria) -> Iterator[Finding]:
 
 
 def _enough(pairs: tuple[Pair, ...], criteria: Criteria) -> Finding:
-    words = f"{len(pairs)} questions were asked of both; {criteria.pairs} are needed"
-    return Finding("questions", "same" if len(pairs) >= criteria.pairs else "unknown", words)
+    words = f"{len(pairs)} questions asked of both"
+    if len(pairs) >= criteria.pairs:
+        return Finding("questions", "same", words)
+    return Finding("questions", "unknown", f"only {words}; {criteria.pairs} are needed")
 
 
 # ------------------------------------------------------------ questions of ours
@@ -109,7 +111,7 @@ def _enough(pairs: tuple[Pair, ...], criteria: Criteria) -> Finding:
 def _failures(pairs: tuple[Pair, ...], criteria: Criteria) -> Finding:
     failed, failed_stable = _count(pairs, lambda asked: asked.failed)
     number = len(pairs)
-    words = f"{failed} of {number} questions failed; {failed_stable} of {number} on stable"
+    words = f"{failed} of {number} failed ({failed_stable} on stable)"
     if Share(failed, number).exceeds(Share(failed_stable, number), criteria.error_rate, criteria.chance):
         return Finding("errors", "worse", words)
     both = sum(pair.candidate.failed and pair.stable.failed for pair in pairs)
@@ -122,9 +124,9 @@ def _latency(pairs: tuple[Pair, ...], criteria: Criteria) -> Finding:
     limit = max(criteria.slow_floor_seconds, criteria.slow_factor * usual)
     slow, slow_stable = _count(answered, lambda asked: asked.seconds > limit)
     own = _percentile(sorted(pair.candidate.seconds for pair in answered))
-    words = (
-        f"p95 {own:.2f} s; {usual:.2f} s on stable; {slow} of {len(answered)} took longer than {limit:.2f} s"
-    )
+    words = f"p95 {own:.2f} s ({usual:.2f} s on stable)"
+    if slow:
+        words += f", {slow} of {len(answered)} took longer than {limit:.2f} s"
     own_share, others = Share(slow, len(answered)), Share(slow_stable, len(answered))
     worse = own_share.exceeds(others, criteria.slow_share, criteria.chance)
     return Finding("latency", "worse" if worse else "same", words)
@@ -137,10 +139,10 @@ def _answers(pairs: tuple[Pair, ...], criteria: Criteria) -> Iterator[Finding]:
         return
     known = tuple(pair for pair in pairs if pair.candidate.right is not None)
     if known:
-        words = "wrong answers to golden questions"
+        words = "answers to golden questions wrong"
         yield _lost("answers", words, known, criteria, lambda asked: asked.right is True)
     yield _lost("citations", "answers without a citation", pairs, criteria, lambda asked: asked.cited)
-    found = _lost("degraded", "degraded answers", pairs, criteria, lambda asked: not asked.degraded)
+    found = _lost("degraded", "answers degraded", pairs, criteria, lambda asked: not asked.degraded)
     both = [pair for pair in pairs if pair.candidate.degraded and pair.stable.degraded]
     if found.outcome == "same" and len(both) > _HALF * len(pairs):
         reasons = sorted({reason for pair in both for reason in pair.stable.degraded})
@@ -155,7 +157,7 @@ def _lost(
     lost = sum(good(pair.stable) and not good(pair.candidate) for pair in pairs)
     won = sum(good(pair.candidate) and not good(pair.stable) for pair in pairs)
     bad, bad_stable = _count(pairs, lambda asked: not good(asked))
-    words = f"{bad} {what} of {len(pairs)}; {bad_stable} on stable"
+    words = f"{bad} of {len(pairs)} {what} ({bad_stable} on stable)"
     worse = lost - won > criteria.wrong_share * len(pairs) and lost_more(lost, won) < criteria.chance
     return Finding(measure, "worse" if worse else "same", words)
 
@@ -176,14 +178,13 @@ def _outage(pairs: tuple[Pair, ...]) -> bool:
 
 def _readers(seen: Observation, criteria: Criteria, *, outage: bool) -> Iterator[Finding]:
     candidate, stable = seen.candidate, seen.stable
-    number = f"{candidate.requests} readers; {stable.requests} on stable"
-    words = f"{candidate.errors} errors among {number} with {stable.errors}"
+    words = f"{candidate.errors} of {candidate.requests} readers failed ({_share(stable.errors, stable)})"
     own, others = Share(candidate.errors, candidate.requests), Share(stable.errors, stable.requests)
     worse = own.exceeds(others, criteria.error_rate, criteria.chance)
     yield _reader_finding("readers' errors", words, seen, outage=outage, worse=worse)
     limit = max(criteria.slow_floor_seconds, criteria.slow_factor * stable.percentile(_P95))
     slow, slow_stable = candidate.slower_than(limit), stable.slower_than(limit)
-    words = f"{slow} slower than {limit:.2f} s among {number} with {slow_stable}"
+    words = f"{slow} of them waited longer than {limit:.2f} s ({_share(slow_stable, stable)})"
     own, others = Share(slow, _timed(candidate)), Share(slow_stable, _timed(stable))
     worse = own.exceeds(others, criteria.slow_share, criteria.chance)
     yield _reader_finding("readers' latency", words, seen, outage=outage, worse=worse)
@@ -193,6 +194,10 @@ def _reader_finding(measure: str, words: str, seen: Observation, *, outage: bool
     if worse and outage and not seen.same_time:
         return Finding(measure, "unknown", f"{words} earlier, and stable is not itself now either")
     return Finding(measure, "worse" if worse else "same", words)
+
+
+def _share(number: int, stable: Readers) -> str:
+    return f"{number} of {stable.requests} on stable"
 
 
 def _timed(readers: Readers) -> int:

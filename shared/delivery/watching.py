@@ -91,7 +91,7 @@ class Watch:
             elapsed = self._desk.now() - stretch.start
             enough = len(pairs) >= stretch.questions
             over = elapsed >= stretch.seconds and enough
-            verdict = judge(seen, self._criteria if over else self._early())
+            verdict = self._judged(seen, stretch, self._criteria if over else self._early())
             gone_on_long_enough = late and enough and verdict.outcome == "inconclusive"
             if (
                 verdict.outcome == "unhealthy"
@@ -120,11 +120,19 @@ class Watch:
     def _early(self) -> Criteria:
         return replace(self._criteria, chance=self._criteria.chance * _EARLY)
 
+    def _judged(self, seen: Observation, stretch: Stretch, criteria: Criteria) -> Verdict:
+        """By all that was seen; where that tells nothing, by the last questions: an outage that is over is
+        forgotten.
+        """
+        verdict = judge(seen, criteria)
+        if verdict.outcome != "inconclusive":
+            return verdict
+        recent = max(stretch.questions, criteria.pairs)
+        return judge(replace(seen, pairs=seen.pairs[-recent:]), criteria)
+
     def _seen(self, stretch: Stretch, pairs: tuple[Pair, ...]) -> Observation:
-        # A round of questions may be older than its stretch's memory: an outage that is over is forgotten.
-        recent = pairs[-max(stretch.questions, 2 * self._criteria.pairs) :]
         if not stretch.reads_measurements:
-            return Observation(recent)
+            return Observation(pairs)
         try:
             found = self._measurements.readers(
                 self._desk.fleet.chat,
@@ -134,11 +142,11 @@ class Watch:
                 Deadline.after(MEASURE_SECONDS),
             )
         except LecternError as error:
-            return Observation(recent, unmeasured=str(error))
+            return Observation(pairs, unmeasured=str(error))
         stable = found[stretch.stable]
         if stretch.stable_before is not None:
-            return Observation(recent, found[stretch.candidate], stretch.stable_before, same_time=False)
-        return Observation(recent, found[stretch.candidate], stable)
+            return Observation(pairs, found[stretch.candidate], stretch.stable_before, same_time=False)
+        return Observation(pairs, found[stretch.candidate], stable)
 
 
 def _pause(stretch: Stretch, pairs: list[Pair]) -> float:

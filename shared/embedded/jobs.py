@@ -6,6 +6,7 @@ watches over each execution. Its folder tells every other process how it is doin
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import json
 import re
@@ -17,6 +18,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ SERVICE = "local-jobs"
 KEPT = 20
 """Executions whose folders stay; the oldest go when another starts."""
 
+_LEAVE_SECONDS = 2.0
 _MOST_TASKS = 64
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _WATCHED: list[subprocess.Popen[bytes]] = []
@@ -143,6 +146,17 @@ def _let_go() -> None:
             _WATCHED.remove(ended)
             if ended.stdin:
                 ended.stdin.close()
+
+
+@atexit.register
+def _leave() -> None:
+    """As this process ends its jobs do."""
+    for supervisor in _WATCHED:
+        if supervisor.stdin:
+            supervisor.stdin.close()
+    for supervisor in _WATCHED:
+        with suppress(subprocess.TimeoutExpired):
+            supervisor.wait(_LEAVE_SECONDS)
 
 
 def _is_watched(folder: Path) -> bool:

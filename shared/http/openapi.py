@@ -33,7 +33,8 @@ class Parameter:
 class Operation:
     """One method on one path. ``replies`` maps a status to the type of its JSON (None: no body);
     ``errors`` maps further statuses to what they mean; ``events`` names the server-sent events of a stream
-    and the type of each one's data; ``text`` is the media type of a reply that is not JSON.
+    and the type of each one's data; ``text`` is the media type of a reply that is not JSON. Where not
+    ``needs_body`` the request may come without one.
     """
 
     method: str
@@ -45,6 +46,7 @@ class Operation:
     parameters: Sequence[Parameter] = ()
     events: Mapping[str, Any] = field(default_factory=dict)
     text: str = ""
+    needs_body: bool = True
 
 
 def document(title: str, version: str, description: str, operations: Sequence[Operation]) -> dict[str, Any]:
@@ -96,7 +98,10 @@ def _operation(operation: Operation, schemas: Mapping[int, Any]) -> dict[str, An
     if operation.body is not None:
         content = {"schema": schemas[id(operation.body)]}
         # text/plain, with the same JSON inside, needs no preflight in a browser.
-        made["requestBody"] = {"required": True, "content": {JSON: content, "text/plain": content}}
+        made["requestBody"] = {
+            "required": operation.needs_body,
+            "content": {JSON: content, "text/plain": content},
+        }
     replies = {
         str(status): _reply(operation, status, kind, schemas) for status, kind in operation.replies.items()
     }

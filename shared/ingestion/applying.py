@@ -85,6 +85,8 @@ class Applier:
             writer = self._writer(generation, self._generations.statistics(generation))
             self._write(writer, len(found.added) + len(found.changed))
             writer.remove(found.removed)
+        # What was read anew and is the same need not be read again the next time.
+        self._work.ports.chunks.note_sources(generation, self._work.run.id, self._work.steps.one())
         # A run that was killed between its switch and the ledger leaves the alias elsewhere.
         self._generations.point_alias(generation)
 

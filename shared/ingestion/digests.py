@@ -5,9 +5,21 @@ from __future__ import annotations
 from hashlib import blake2b
 
 
-def source_digest(kind: str, *facts: str, data: bytes = b"") -> str:
-    """``kind`` and a digest: hashes of different kinds of sources never compare equal."""
+def source_digest(kind: str, place: str, *facts: str, data: bytes = b"") -> str:
+    """``kind``, a digest of ``place`` and one of the rest: hashes of different kinds of sources, or of
+    different places, never compare equal.
+    """
     digest = blake2b(repr(facts).encode("utf-8", "surrogatepass"), digest_size=16)
     digest.update(b"\x00")
     digest.update(data)
-    return f"{kind}:{digest.hexdigest()}"
+    return f"{kind}:{place_digest(place)}:{digest.hexdigest()}"
+
+
+def place_digest(place: str) -> str:
+    return blake2b(place.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def place_of(hashed: str) -> str:
+    """The digest of the place that a :func:`source_digest` was made for; empty for other hashes."""
+    parts = hashed.split(":")
+    return parts[1] if len(parts) == 3 else ""  # noqa: PLR2004 - kind, place, content

@@ -37,6 +37,11 @@ class Files(Protocol):
         """Where they lie, for messages."""
         ...
 
+    @property
+    def readers(self) -> int:
+        """How many files are best read at a time."""
+        ...
+
     def list(self) -> list[File]:
         """All files by name."""
         ...
@@ -53,6 +58,8 @@ class FolderFiles:
 
     Raises :class:`~shared.errors.SourceError` when it is none.
     """
+
+    readers = 1  # reading takes less than parsing, and threads parse no faster
 
     def __init__(self, root: Path) -> None:
         if not root.is_dir():
@@ -90,6 +97,8 @@ class FolderFiles:
 
 class BucketFiles:
     """Implements :class:`Files` for the objects below ``prefix``. Errors are also those of the bucket."""
+
+    readers = 8
 
     def __init__(self, store: ObjectStore, prefix: str, place: str) -> None:
         self._store = store

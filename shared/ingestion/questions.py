@@ -15,10 +15,16 @@ from shared.ingestion.verbs import ALSO_NOUNS, DOUBLED, INFINITIVES, OBJECTS, VE
 LONGEST, SHORTEST = 90, 4
 
 _QUESTION_MARKS = ("?", "？", "؟")  # noqa: RUF001 - those of other scripts are meant
+_AUXILIARY = r"(?:is|are|was|were|do|does|did|can|could|should|will|would|may|must|has|have)"
+# "What the counts mean" is no question: after the word that asks comes a verb, or what is asked about.
 _ASKING = re.compile(
-    r"(?i)^(?:how (?:do|does|can|is|are|long|many|much|often)|what|which|why|when|where|who|whose|can|could|"
-    r"do|does|is|are|should|will|may)\s+\S+\s+\S"
+    rf"(?i)^(?:(?:what|why|when|where|who|whose|how(?: long| much| often| far)?)\s+{_AUXILIARY}|"
+    rf"(?:what|who)\s+(?:happens|comes|changes|changed|counts|goes|makes)|"
+    rf"(?:which|how many)\s+(?:\S+\s+){{1,3}}{_AUXILIARY}|{_AUXILIARY}\s+\S+)\s+\S"
 )
+_WORKS = re.compile(rf"(?i)^how (?!{_AUXILIARY}\b)(.{{3,60}}) (works?)$")
+_TWO_GERUNDS = re.compile(r"(?i)^\w+ing\b.*\b(?:and|or) \w+ing\b")
+_YOUR = re.compile(r"\byour\b")
 _TO = re.compile(r"(?i)^(how|when|where) to\s+(?=\S)")
 _NUMBER = re.compile(r"^(?:step\s+)?\d+(?:\.\d+)*[.):\s]+", re.IGNORECASE)
 _MARKS = re.compile(r"[`*_~]+|\{#[\w-]+\}|[\u200b\ufeff]")
@@ -43,15 +49,17 @@ def _english(text: str) -> str:
     text = text.rstrip(".:")
     if _TO.match(text):
         return f"{_TO.sub(lambda found: f'{found[1].capitalize()} do I ', text)}?"
+    if works := _WORKS.match(text):
+        return f"How {'does' if works[2].lower() == 'works' else 'do'} {works[1]} work?"
     if _ASKING.match(text):
         return f"{text[0].upper()}{text[1:]}?"
     first, _, rest = text.partition(" ")
-    verb = _base(first.lower())
+    verb = "" if _TWO_GERUNDS.match(text) else _base(first.lower())
     if not rest or not verb or (verb == "use" and rest.lower().startswith("case")):
         return ""
     if verb in ALSO_NOUNS and rest.split()[0].lower() not in OBJECTS:
         return ""
-    return f"How do I {verb} {rest}?"
+    return f"How do I {verb} {_YOUR.sub('my', rest)}?"  # it is the reader who asks
 
 
 def _base(word: str) -> str:

@@ -118,17 +118,9 @@ class Ingestion:
     def run_task(self, run_id: str, task: int, source: Source) -> Report | None:
         """Do one share of a run of many tasks; whoever is done last also writes, and gets the report."""
         started = self._clock()
-        run = self._ports.runs.get(run_id, self._steps.one())
-        if run.status == "succeeded":
-            return None
-        share = next((one for one in run.shares if one.task == task), RunShare(task))
-        if share.done:
-            done = sum(one.done for one in run.shares)
-        else:
-            with self._lease(f"run {run.id}"):
-                run = self._begun(run)
-                done = self._watched(run, lambda: self._do_share(run, task, source))
-        return self._finish_tasks(run_id, source, started) if done >= run.tasks else None
+        if self._do_task(run_id, task, source):
+            return self._finish_tasks(run_id, source, started)
+        return None
 
     def go_back(self, target: Generation) -> tuple[str, ...]:
         """Send readers back to a generation that was live before; what went wrong with its lifeboat."""
@@ -149,6 +141,21 @@ class Ingestion:
         study = self._studied(run, source)
         return self._ended(study, self._applier(study).apply(range(run.tasks)), started)
 
+    def _do_task(self, run_id: str, task: int, source: Source) -> bool:
+        """Do a share unless it is done; whether it was the last. One that is started again because it died
+        while it wrote is, too.
+        """
+        run = self._ports.runs.get(run_id, self._steps.one())
+        if _share(run, task).done:
+            return _is_to_be_written(run)
+        with self._lease(f"run {run_id}"):
+            # Again: whoever had to be waited for may have done it.
+            run = self._ports.runs.get(run_id, self._steps.one())
+            if run.status == "succeeded":
+                return False
+            begun = self._begun(run)
+            return self._watched(begun, lambda: self._do_share(begun, task, source)) >= run.tasks
+
     def _do_share(self, run: Run, task: int, source: Source) -> int:
         """Read and embed one share; how many shares are done then."""
         work = self._work(run)
@@ -159,7 +166,7 @@ class Ingestion:
     def _finish_tasks(self, run_id: str, source: Source, started: float) -> Report | None:
         with self._lease():
             run = self._ports.runs.get(run_id, self._steps.one())
-            if run.status == "succeeded":
+            if not _is_to_be_written(run):
                 return None
 
             def write() -> Report:
@@ -263,3 +270,12 @@ class Ingestion:
         wait = self._rules.wait_seconds
         limit = self._steps.within(wait + STEP_SECONDS)
         return self._ports.ledger.lease(limit, holder, wait_seconds=wait, waiting=self._hooks.waiting)
+
+
+def _share(run: Run, task: int) -> RunShare:
+    return next((one for one in run.shares if one.task == task), RunShare(task))
+
+
+def _is_to_be_written(run: Run) -> bool:
+    """Whether every share is there, and nobody has written them."""
+    return run.status != "succeeded" and sum(share.done for share in run.shares) >= run.tasks

@@ -10,6 +10,7 @@ from shared.errors import SourceError
 from shared.ingestion import manifest
 from shared.ingestion.built import BuiltSite
 from shared.ingestion.files import LARGEST_FILE, Files, FolderFiles
+from shared.ingestion.manifested import ManifestSite
 from shared.ingestion.site import Progress, Refused, Source
 from shared.ingestion.written import MarkdownSite, is_text
 from shared.retrieval.chunks import Page
@@ -29,7 +30,9 @@ def open_files(files: Files, base_url: str = "", *, markdown_base_url: str = "")
     names = {file.name for file in listed}
     has_pages = any(name.lower().endswith(".html") for name in names)
     texts = [file for file in listed if is_text(file)]
-    if has_pages and (names & {"sitemap.xml", manifest.FILE} or not texts):
+    if has_pages and manifest.FILE in names:
+        return ManifestSite(files, listed, base_url)
+    if has_pages and ("sitemap.xml" in names or not texts):
         return BuiltSite(files, listed, base_url)
     if texts:
         return MarkdownSite(files, listed, base_url or markdown_base_url)

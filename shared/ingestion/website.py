@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice
 
 from shared.errors import DependencyError, Missing, SourceError
 from shared.ingestion.addresses import join_address, resolve
+from shared.ingestion.ahead import in_order
 from shared.ingestion.digests import source_digest
 from shared.ingestion.files import LARGEST_FILE
 from shared.ingestion.html import read_html
@@ -66,32 +65,16 @@ class WebSite:
 
     def _reading(self, listed: list[Listed], known: Known, progress: Progress) -> Iterator[Item | Refused]:
         failures = 0
-        with ThreadPoolExecutor(self._workers, thread_name_prefix="site") as pool:
-            for done, found in enumerate(self._in_order(pool, listed, known), 1):
-                progress("reading", done, len(listed))
-                if isinstance(found, _Failed):
-                    failures += 1
-                    if failures >= GIVE_UP:
-                        pool.shutdown(wait=False, cancel_futures=True)
-                        raise found.error
-                    yield found.refused
-                    continue
-                failures = 0
-                if found is not None:
-                    yield found
-
-    def _in_order(
-        self, pool: ThreadPoolExecutor, listed: list[Listed], known: Known
-    ) -> Iterator[Item | Refused | _Failed | None]:
-        """What each page gave, in their order; no more than a few pages are held."""
-        waiting: list[Future[Item | Refused | _Failed | None]] = []
-        rest = iter(listed)
-        while True:
-            more = islice(rest, 2 * self._workers - len(waiting))
-            waiting += [pool.submit(self._page, one, known) for one in more]
-            if not waiting:
-                return
-            yield waiting.pop(0).result()
+        pages = in_order(lambda one: self._page(one, known), listed, self._workers)
+        for done, found in enumerate(pages, 1):
+            progress("reading", done, len(listed))
+            failures = failures + 1 if isinstance(found, _Failed) else 0
+            if isinstance(found, _Failed):
+                if failures >= GIVE_UP:
+                    raise found.error
+                yield found.refused
+            elif found is not None:
+                yield found
 
     # ------------------------------------------------------------ one page
 
@@ -159,7 +142,7 @@ def _hash_of(found: Fetched) -> str:
         return f"etag:{found.etag}"
     if found.modified:
         return f"modified:{found.modified}"
-    return source_digest("bytes", data=found.body)
+    return source_digest("bytes", found.url, data=found.body)
 
 
 def _after(text: str, prefix: str) -> str:

@@ -19,6 +19,9 @@ from shared.ports import ChunkRecord, Condition, PageRecord
 from shared.retrieval.chunks import Chunk
 from shared.retrieval.statistics import FieldCounter, Statistics
 
+REMOVED_AT_ONCE = 256
+"""Pages that one request removes."""
+
 Stale = Callable[[Sequence[str]], object]
 """Told the pages whose answers must no longer be given."""
 
@@ -65,13 +68,19 @@ class Writer:
 
     def remove(self, urls: Sequence[str]) -> None:
         """Take pages out of the generation."""
-        if urls:
-            gone = (Condition("url", tuple(urls)),)
-            self._steps.patiently(
-                lambda limit: self._ports.vectors.delete(self._collection, limit, conditions=gone)
+        for start in range(0, len(urls), REMOVED_AT_ONCE):
+            some = urls[start : start + REMOVED_AT_ONCE]
+            gone = (Condition("url", tuple(some)),)
+            self._delete(gone)
+            self._on_stale(some)
+            self._ports.ledger.remove_pages(self._target, some, self._steps.one())
+
+    def _delete(self, conditions: Sequence[Condition], keep_ids: Sequence[str] = ()) -> None:
+        self._steps.patiently(
+            lambda limit: self._ports.vectors.delete(
+                self._collection, limit, conditions=conditions, keep_ids=keep_ids
             )
-            self._on_stale(urls)
-            self._ports.ledger.remove_pages(self._target, urls, self._steps.one())
+        )
 
     def _write(self, pages: Sequence[CutPage], known: set[str]) -> None:
         self._save([_record(page, pending=True) for page in pages])
@@ -102,12 +111,7 @@ class Writer:
         changed = [page for page in pages if page.url in known]
         if changed:
             own = (Condition("url", tuple(page.url for page in changed)),)
-            keep = [chunk.id for page in changed for chunk in page.chunks]
-            self._steps.patiently(
-                lambda limit: self._ports.vectors.delete(
-                    self._collection, limit, conditions=own, keep_ids=keep
-                )
-            )
+            self._delete(own, [chunk.id for page in changed for chunk in page.chunks])
 
 
 def staged_statistics(work: Work) -> Statistics:

@@ -40,6 +40,7 @@ from shared.ports.memory import (
 from shared.ports.models import Embedder, Embeddings, Generator, Piece, Pieces, Prompt, Turn, Usage
 from shared.ports.objects import ObjectInfo, ObjectReader, ObjectStore, ObjectWriter
 from shared.ports.questions import AskedQuestion, Questions
+from shared.ports.run_starts import RunStart, RunStarts
 from shared.ports.runs import (
     Differences,
     PlanCounts,
@@ -143,6 +144,8 @@ __all__ = [
     "RunPages",
     "RunPhase",
     "RunShare",
+    "RunStart",
+    "RunStarts",
     "RunStatus",
     "RunTexts",
     "Runs",

@@ -50,3 +50,7 @@ class Leases(Protocol):
         ``waiting``. The deadline is for taking the lease, not for holding it.
         """
         ...
+
+    def is_held(self, kind: Kind, deadline: Deadline) -> bool:
+        """Whether anybody holds a lease of this kind now."""
+        ...

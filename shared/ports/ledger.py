@@ -108,7 +108,9 @@ class Ledger(Protocol):
 
 
 class ChunkLedger(Protocol):
-    """What each generation should hold, passage by passage. Same errors as :class:`Ledger`."""
+    """What each generation should hold, as a whole and passage by passage. Same errors as
+    :class:`Ledger`.
+    """
 
     def chunks(
         self, generation_id: str, deadline: Deadline, *, after: str = "", limit: int = 10_000
@@ -118,6 +120,12 @@ class ChunkLedger(Protocol):
 
     def totals(self, generation_id: str, deadline: Deadline) -> tuple[int, int, str]:
         """Pages, passages, and a digest that changes when the content of any page does."""
+        ...
+
+    def note_sources(self, generation_id: str, run_id: str, deadline: Deadline) -> int:
+        """Store what a run has read those pages from whose content is the same, where that differs; how many
+        there were.
+        """
         ...
 
 

@@ -16,6 +16,7 @@ from shared.http.errors import ErrorBody
 from shared.http.openapi import Operation, Parameter, document, encode
 from shared.telemetry.metrics import CONTENT_TYPE
 from shared.wiring.chat_api import ChatBody, Done, FeedbackBody, FeedbackReply, Ready
+from shared.wiring.ingest_api import IngestBody, RunReply
 from shared.wiring.suggested import Suggestions
 
 _WRONG = {400: "The body or a parameter does not have the documented form."}
@@ -94,11 +95,43 @@ OPERATIONS = (
 )
 """Every operation of the function ``chat``."""
 
+_CALLER = {
+    401: "No identity token of an allowed caller, and no deploy key.",
+    403: "The token is another service's, or its owner may not call.",
+}
+INGEST = (
+    Operation(
+        "POST",
+        "/ingest",
+        "Bring the index to what the site says now; 202 while a run is under way, be it an earlier one.",
+        body=IngestBody,
+        needs_body=False,
+        replies={200: RunReply, 202: RunReply},
+        errors=_WRONG
+        | _CALLER
+        | _BODY
+        | {
+            409: "No site is configured, or more pages would be removed than may be.",
+            503: "Not possible just now; Retry-After says when to try again.",
+            504: "The plan did not fit into the request.",
+        },
+    ),
+    Operation(
+        "GET",
+        "/ingest/{run}",
+        "How a run is doing.",
+        replies={200: RunReply},
+        errors=_CALLER | {404: "There is no such run."},
+        parameters=[Parameter("run", "path", "As POST /ingest told it.", "^[A-Za-z0-9-]{1,64}$")],
+    ),
+)
+"""Every operation of the function ``ingest``."""
+
 
 def described() -> dict[str, Any]:
     """The OpenAPI document."""
     words = "Questions to a documentation site, answered with proof. Errors have one shape everywhere."
-    return document("Lectern", "1", words, OPERATIONS)
+    return document("Lectern", "1", words, [*OPERATIONS, *INGEST])
 
 
 if __name__ == "__main__":

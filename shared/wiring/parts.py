@@ -31,6 +31,7 @@ from shared.ports import (
     Questions,
     RunPages,
     Runs,
+    RunStarts,
     RunTexts,
     StoredVectors,
     SuggestionStore,
@@ -102,6 +103,13 @@ class Parts:
         from shared.adapters.neon.ledger import NeonLedger
 
         return NeonLedger(self._pool)
+
+    @cached_property
+    def run_starts(self) -> RunStarts:
+        """Which job works on which run."""
+        from shared.adapters.neon.run_starts import NeonRunStarts
+
+        return NeonRunStarts(self._pool)
 
     @cached_property
     def leases(self) -> Leases:
@@ -288,11 +296,15 @@ class Parts:
 
     @cached_property
     def point_store(self) -> ObjectStore:
-        """The bucket of recovery points, for long streams."""
+        """The bucket of recovery points, for long streams; asked again when it fails for the moment."""
+        import random
+
+        from shared.recovery.patient_store import PatientStore
         from shared.wiring.buckets import bulk_store, point_bucket
 
         store, close = bulk_store(point_bucket(self.settings), self.settings)
-        return self._open(store, close)
+        jitter = random.Random()  # noqa: S311 - spreads retries, guards nothing
+        return self._open(PatientStore(store, jitter=jitter, sleep=time.sleep), close)
 
     @cached_property
     def point_index(self) -> ObjectStore:

@@ -13,8 +13,6 @@ from shared.resilience.deadline import Deadline
 from shared.settings import Settings
 from shared.wiring.parts import Parts
 
-_LEASE_SECONDS = 10.0
-
 
 class LedgerIndex:
     """Implements :class:`~shared.delivery.compatibility.IndexSwitch` with the ledger and Qdrant's alias."""
@@ -28,12 +26,10 @@ class LedgerIndex:
         known = self._parts.ledger.generations(deadline)
         return Index(live, {one.id: one.fingerprint for one in known if one.status != "building"})
 
-    def switch(self, generation: str, deadline: Deadline) -> None:
-        ledger = self._parts.ledger
-        with self._parts.leases.hold("ingestion", "rollback", deadline, wait_seconds=_LEASE_SECONDS):
-            known = {one.id: one for one in ledger.generations(deadline)}
-            self._parts.vector_admin.switch_alias(self._alias, f"{self._prefix}{generation}", deadline)
-            ledger.finish_generation(generation, known[generation].pages, known[generation].chunks, deadline)
+    def switch(self, generation: str, deadline: Deadline) -> None:  # noqa: ARG002 - it keeps its own time
+        from shared.wiring import generations
+
+        generations.rollback(self._parts.settings, generation)
 
     @property
     def _prefix(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import tomllib
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from shared.cli.main import main
+from shared.delivery.template import JOB_COMMAND
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD: dict[str, Any] = yaml.safe_load((ROOT / "cloudbuild.yaml").read_text())
@@ -124,3 +126,9 @@ def test_the_image_is_described() -> None:
     source, target = given["GOOGLE_FUNCTION_SOURCE"], given["GOOGLE_FUNCTION_TARGET"]
     assert f"def {target}(" in (ROOT / source).read_text()
     assert given["GOOGLE_RUNTIME_VERSION"].startswith("3.13")
+
+
+def test_terraform_and_a_release_start_jobs_the_same_way() -> None:
+    """A job's first version would not find python: a buildpack's image needs its launcher."""
+    text = (ROOT / "terraform" / "modules" / "job" / "main.tf").read_text()
+    assert json.dumps(list(JOB_COMMAND)) in text

@@ -31,7 +31,7 @@ from shared.settings import ROOT, Settings
 from shared.telemetry.logs import Logger
 from shared.wiring import keys, upkeep
 from shared.wiring.chat_api import ChatApi, FeedbackBody, State
-from shared.wiring.openapi import OPERATIONS, described
+from shared.wiring.openapi import INGEST, OPERATIONS, described
 from shared.wiring.parts import Parts
 
 DESCRIPTION = ROOT / "docs" / "reference" / "openapi.json"
@@ -111,7 +111,7 @@ def test_the_description_is_openapi() -> None:
     from schemathesis import openapi
 
     operations = [found.ok() for found in openapi.from_dict(described()).get_all_operations()]
-    assert len(operations) == len(OPERATIONS)
+    assert len(operations) == len(OPERATIONS) + len(INGEST)
 
 
 def test_every_route_is_described(api: Served) -> None:
@@ -155,8 +155,13 @@ def test_a_conversation_is_deleted(api: Served) -> None:
 def test_suggestions_are_pages_of_the_site_or_the_operators(stack: Settings, tmp_path: Path) -> None:
     """The page would greet a reader with nothing to ask, or not with what the writers chose."""
     with serve(stack, tmp_path) as served:
-        urls = {one["url"] for one in served.client.get("/suggestions").json()["suggestions"]}
-        assert "/docs/apples/picking" in urls
+        found = served.client.get("/suggestions").json()["suggestions"]
+        assert {"question": "When do I pick?", "url": "/docs/apples/picking#when-to-pick"} in found
+        assert "/docs/pears" in {one["url"] for one in found}
+        page = {"url": "https://docs.example/docs/apples/picking", "version": "", "locale": "en"}
+        [first, *_] = served.client.get("/suggestions", params=page).json()["suggestions"]
+        assert first["question"] == "When do I pick?"
+        assert served.client.get("/suggestions", params={"locale": "x" * 36}).status_code == 400
     with serve(stack, tmp_path) as served:
         chosen = b'{"suggestions": [{"question": "When do I pick?"}]}'
         served.state.store.put("suggestions.json", chosen, Deadline.after(5))

@@ -111,6 +111,36 @@ def test_the_first_question_of_a_conversation_may_be_anybodys(parts: Parts) -> N
     assert (first.writer == "cache", other.writer, later.writer == "cache") == (False, "cache", False)
 
 
+def test_a_release_asks_without_a_trace(parts: Parts) -> None:
+    """A candidate would pass with answers that stable wrote, or its own wrong ones would stay behind for
+    readers.
+    """
+    asked = "How many days do Conference pears take to ripen?"
+    Reader(parts).ask(asked)
+    probe = Reader(parts)
+    question = replace(chat.question_of(ChatBody(asked), parts.settings), unkept=True)
+    caller = probe.state.admission.admit({}, probe.address, Deadline.after(SECONDS))
+    door = ReadersDoor(probe.state, caller, RequestLog(), database=True)
+    *_, last = probe.service.steps(question, Deadline.after(SECONDS), door, Stop())
+    assert isinstance(last, Finished)
+    assert (last.answer.writer, last.answer.recorded, last.cost_usd > 0) == (
+        "gemini-3.5-flash-lite",
+        False,
+        True,
+    )
+    assert parts.answer_log.detail(last.answer.answer_id, Deadline.after(SECONDS)) is None
+
+
+def test_releases_do_not_share_answers(parts: Parts, ready: Settings) -> None:
+    """A release that was taken back would go on answering, from the cache."""
+    asked = "Which way should the entrance of a hive be turned?"
+    Reader(parts).ask(asked)
+    with Parts(replace(ready, release="abc1234")) as other:
+        answers = [Reader(other).ask(asked).answer.writer for _ in range(2)]
+    assert answers == ["gemini-3.5-flash-lite", "cache"]
+    assert Reader(parts).ask(asked).answer.writer == "cache"
+
+
 def test_a_page_that_changes_takes_its_cached_answers_along(parts: Parts, ready: Settings) -> None:
     """Readers would be told the old temperature for as long as the cache lives."""
     site = Path(ready.site_folder)

@@ -131,7 +131,9 @@ def test_ingest_reads_the_configured_site(stack: Settings, tmp_path) -> None:
     site = write_site(tmp_path / "site")
     environ = environment(stack, LECTERN_SITE_FOLDER=str(site), LECTERN_SITE_BASE_URL="/docs")
     with function("ingest", environ) as client:
-        report = client.post("/ingest").json()
+        done = client.post("/ingest", json={"wait": True}).json()
+        assert done["status"] == "succeeded"
+        report = done["report"]
         assert (report["pages"], report["unchanged"], report["embedded"]) == (4, 4, 0)
 
 

@@ -157,8 +157,9 @@ def test_an_unchanged_site_is_neither_parsed_nor_embedded(bench: Bench) -> None:
     assert not told.texts
     assert bench.parsed == 20
     (bench.site / "row-004.md").write_text(pages(5)["row-004.md"] + "\n")
-    assert bench.run().unchanged == 20
-    assert bench.parsed == 21
+    for _ in range(2):
+        assert bench.run().unchanged == 20
+        assert bench.parsed == 21
 
 
 def test_a_removal_of_many_pages_asks(bench: Bench) -> None:

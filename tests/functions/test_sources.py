@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from shared import settings
@@ -21,7 +22,9 @@ from shared.ingestion.sources import open_files
 from shared.ingestion.website import GIVE_UP, WebSite
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
+from shared.wiring.buckets import small_store
 from shared.wiring.sources import open_source
+from tests.fakes.gcs import FakeGcs
 from tests.web_server import Answer, WebServer, web_server
 
 SITE = "https://acme.example"
@@ -205,6 +208,18 @@ def test_what_cannot_be_read_is_named_and_the_rest_goes_on(opened: Any) -> None:
     assert list(pages(found)) == [f"{SITE}/docs/a", f"{SITE}/docs/b"]
     named = [line.partition(":")[0] for line in lines(found)]
     assert named == ["c.html", "d.html", "deep/index.html", "e.html", "same.html"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_that_breaks_keeps_the_address_it_had(opened: Any, kind: str) -> None:
+    """A typo in the head of one page would remove it from the index."""
+    before = hashes(read(opened(KINDS[kind])))
+    name = "b.mdx" if kind == "markdown" else "docs/b/index.html"
+    files = {**KINDS[kind], name: b"---\na: [\n---\n\xff"}
+    if kind == "manifest":
+        files["lectern-manifest.json"] = manifest({**BUILT, "docs/b": article("new")})
+    (refused,) = (one for one in read(opened(files), before) if isinstance(one, Refused))
+    assert refused.url == list(before)[1]
 
 
 @pytest.mark.parametrize(
@@ -424,6 +439,20 @@ def test_the_address_of_a_sitemap_is_a_place_too(server: WebServer, own: Setting
     assert list(pages(found)) == [f"{url}/docs/a"]
     assert "another site" in lines(found)[0]
     assert "/private/b" not in server.asked
+
+
+def test_a_prefix_of_a_bucket_is_a_place(own: Settings) -> None:
+    """On Google Cloud a build lies in a bucket: it could not be read there."""
+    with FakeGcs() as fake, httpx.Client(trust_env=False) as client:
+        ready = replace(own, storage_endpoint=fake.endpoint)
+        store = small_store(f"gs://{fake.bucket.name}", ready, client)
+        for name, data in built(BUILT, manifest=manifest(BUILT)).items():
+            store.put(f"www/{name}", data, Deadline.after(20))
+        found = visit(ready, f"gs://{fake.bucket.name}/www")
+        assert list(pages(found)) == [f"{SITE}/docs/a", f"{SITE}/docs/b"]
+        assert set(pages(visit(ready, f"gs://{fake.bucket.name}/www/", hashes(found))).values()) == {False}
+        with pytest.raises(SourceError, match="no page"):
+            visit(ready, f"gs://{fake.bucket.name}/elsewhere")
 
 
 def test_without_the_setting_a_local_site_is_refused(server: WebServer) -> None:

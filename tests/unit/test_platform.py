@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from shared import settings
 from shared.delivery.platform import ENVIRONMENTS, FUNCTIONS, JOBS, job_name, service_name
 from shared.delivery.platform_file import load_platform
 from shared.errors import SettingsError
@@ -111,3 +112,16 @@ def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "production.yaml").write_text(text)
     assert "production.yaml" in problems_of(tmp_path)
     assert "staging.yaml" in problems_of(tmp_path, "staging")
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_the_settings_of_an_environment_start_every_function(name: str) -> None:
+    """The first release would end at settings that no file and no secret gives."""
+    found = load_platform(name, CONFIG)
+    secrets = {variable: f"postgresql://{variable.lower()}:p@db.example/d" for variable in found.secrets}
+    loaded = settings.load(
+        {"LECTERN_ENV": name, **secrets}, require=("database_url", "qdrant_url", "storage_bucket")
+    )
+    assert loaded.project == found.platform.project
+    assert loaded.backup_kms_key.startswith(f"projects/{loaded.project}/locations/{found.platform.region}/")
+    assert loaded.caller_audience

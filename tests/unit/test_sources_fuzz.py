@@ -28,6 +28,7 @@ class HeldFiles:
     """Files of a test, by name."""
 
     place = "held"
+    readers = 1
 
     def __init__(self, files: dict[str, bytes]) -> None:
         self._files = files

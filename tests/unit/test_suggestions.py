@@ -38,16 +38,9 @@ def test_a_heading_that_asks_or_tells_is_a_question(heading: str, question: str)
 @pytest.mark.parametrize(
     "heading",
     [
-        "Limits",
-        "Release notes",
-        "Use cases",
-        "Load balancing",
-        "Test suite",
-        "Restore",
-        "API",
-        "?",
-        "",
-        "x" * 200,
+        *("Limits", "Release notes", "Use cases", "Load balancing", "Restore", "API", "?", "", "x" * 200),
+        *("Where a value comes from", "What the counts mean", "How sources are read", "How long it is kept"),
+        "Keeping and testing backups",
     ],
 )
 def test_a_heading_that_names_a_thing_is_none(heading: str) -> None:

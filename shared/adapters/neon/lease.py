@@ -51,6 +51,10 @@ WHERE name = :name AND token = CAST(:token AS uuid) RETURNING token
 """
 # Against the end of the lease only: the heartbeat goes on during a long write.
 _HELD = "SELECT 1 FROM leases WHERE name = :name AND token = CAST(:token AS uuid) FOR KEY SHARE"
+_IS_HELD = """
+SELECT EXISTS (SELECT 1 FROM leases
+WHERE split_part(name, ' ', 1) = CAST(:kind AS text) AND expires_at >= clock_timestamp())
+"""
 _RELEASE = "DELETE FROM leases WHERE name = :name AND token = CAST(:token AS uuid)"
 
 
@@ -141,6 +145,10 @@ class NeonLeases:
             yield lease
         finally:
             lease.release()
+
+    def is_held(self, kind: Kind, deadline: Deadline) -> bool:
+        rows = self._pool.statement(_IS_HELD, {"kind": kind}, deadline, f"look for the {kind} lease")
+        return bool(rows[0][0])
 
     def _take(self, lease: Lease, kind: Kind, deadline: Deadline, wait: Deadline, waiting: Waiting) -> None:
         told = ""

@@ -56,6 +56,14 @@ ON CONFLICT (generation_id, id) DO UPDATE SET url = excluded.url, text_hash = ex
 _CHUNKS = """
 SELECT id, url, text_hash FROM chunks WHERE generation_id = :id AND id > :after ORDER BY id LIMIT :limit
 """
+_NOTE_SOURCES = """
+UPDATE pages SET source_hash = read.source_hash, read_for = pages.content_hash
+FROM run_pages AS read
+WHERE pages.generation_id = :id AND read.run_id = :run AND read.url = pages.url
+    AND read.content_hash = pages.content_hash AND pages.content_hash <> ''
+    AND (read.source_hash, pages.content_hash) IS DISTINCT FROM (pages.source_hash, pages.read_for)
+RETURNING pages.url
+"""
 _TOTALS = """
 SELECT count(*), coalesce(sum(chunks), 0), md5(coalesce(string_agg(content_hash, '' ORDER BY url), ''))
 FROM pages WHERE generation_id = :id
@@ -162,6 +170,11 @@ class NeonLedger:
         rows = self._pool.statement(_TOTALS, {"id": generation_id}, deadline, "count the pages")
         pages, chunks, digest = rows[0]
         return int(pages), int(chunks), str(digest)
+
+    def note_sources(self, generation_id: str, run_id: str, deadline: Deadline) -> int:
+        operation = f"note what pages of generation {generation_id} were read from"
+        with self._write(deadline, operation) as transaction:
+            return len(transaction.query(_NOTE_SOURCES, id=generation_id, run=run_id))
 
     def remove_pages(self, generation_id: str, urls: Sequence[str], deadline: Deadline) -> None:
         with self._write(deadline, f"remove pages of generation {generation_id}") as transaction:

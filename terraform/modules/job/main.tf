@@ -24,7 +24,7 @@ resource "google_cloud_run_v2_job" "this" {
 
       containers {
         image   = local.bare ? local.hello : var.image
-        command = local.bare ? null : ["python", "-m", "shared.cli.main"]
+        command = local.bare ? null : ["/cnb/lifecycle/launcher", "python", "-m", "shared.cli.main"]
 
         resources {
           limits = { cpu = tostring(var.spec.cpu), memory = var.spec.memory }

@@ -56,6 +56,16 @@ def test_backups_hold_together(leases: Leases) -> None:
         pass
 
 
+def test_whether_it_is_held_is_told(leases: Leases, pool: Pool) -> None:
+    """A run that somebody else does would be called interrupted, or a dead one under way."""
+    assert not leases.is_held("backup", soon())
+    with leases.hold("backup", "point", soon()):
+        assert leases.is_held("backup", soon())
+        assert not leases.is_held("ingestion", soon())
+        expire(pool)
+        assert not leases.is_held("backup", soon())
+
+
 def test_the_tasks_of_one_run_hold_together(leases: Leases) -> None:
     """A big site's tasks would wait for each other, and a run that goes on for itself."""
     with ExitStack() as tasks:

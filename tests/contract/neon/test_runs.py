@@ -240,6 +240,19 @@ def test_the_digest_of_a_generation_is_that_of_its_contents(pages: RunPages, poo
     assert ledger.totals("g1", soon())[2] != before
 
 
+def test_a_page_that_reads_the_same_is_known_by_its_new_source(pages: RunPages, pool: Pool) -> None:
+    """A file that was only formatted anew would be parsed in every run from then on."""
+    ledger = NeonLedger(pool)
+    pages.stage("r1", 0, 0, [staged("/a", "content of /a"), staged("/b")], soon())
+    pages.keep("r1", "g1", 0, ["/c"], soon())
+    assert ledger.note_sources("g1", "r1", soon()) == 1
+    assert ledger.note_sources("g1", "r1", soon()) == 0
+    pages.clear("r1", soon())
+    known = pages.known("r1", "g1", soon())
+    assert known["/a"] == "source of /a, content of /a"
+    assert known["/b"] == "source of /b"
+
+
 def test_pages_of_an_unknown_run_are_rejected(pages: RunPages) -> None:
     """A task with a wrong id would read for nobody."""
     with pytest.raises(Rejected, match="23503"):

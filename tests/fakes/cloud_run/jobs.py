@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from shared.delivery.template import LAUNCHER
 from tests.fakes.cloud_run.errors import RunError
 
 Json = dict[str, Any]
@@ -240,7 +241,8 @@ class JobsState:
         numbers = {"INDEX": index, "COUNT": execution["taskCount"], "ATTEMPT": attempt}
         own |= {f"CLOUD_RUN_TASK_{key}": str(value) for key, value in numbers.items()}
         own |= {"CLOUD_RUN_JOB": job, "CLOUD_RUN_EXECUTION": name}
-        command = [*container["command"], *container.get("args", [])]
+        # The image's launcher only puts its layers on the path; here they are this environment.
+        command = [one for one in container["command"] if one != LAUNCHER] + container.get("args", [])
         process = subprocess.Popen(
             command, env={**self.environment, **own}, cwd=self.folder, stdin=subprocess.DEVNULL
         )

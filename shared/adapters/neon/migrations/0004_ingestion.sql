@@ -25,7 +25,7 @@ CREATE TABLE chunks (
     FOREIGN KEY (generation_id, url) REFERENCES pages (generation_id, url) ON DELETE CASCADE
 );
 CREATE INDEX chunks_by_page ON chunks (generation_id, url);
-CREATE INDEX chunks_by_text ON chunks (generation_id, text_hash) WHERE text_hash <> '';
+CREATE INDEX chunks_by_text ON chunks (generation_id, text_hash);
 
 -- One ingestion. generation_id is the one whose pages it changes, empty when a new one is built; phase is what
 -- it is doing. plan is NULL until everything was read.

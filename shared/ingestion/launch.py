@@ -1,0 +1,129 @@
+"""Starts runs as jobs, each once: whoever asks while one is under way is told of that one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shared.errors import DependencyError, Garbled, Interrupted, Missing, TimedOut, Unreachable
+from shared.ports import Execution, Jobs, Leases, Run, Runs
+from shared.ports.run_starts import RunStarts
+from shared.resilience.deadline import Deadline
+
+JOB = "ingest"
+START_SECONDS = 60.0
+"""How long a start whose outcome is unknown counts as one that succeeded."""
+PAGES_A_TASK = 2000
+MOST_TASKS = 16
+
+_LOOKED_AT = 20
+_OPEN = frozenset({"planned", "running"})
+_MAY_HAVE_STARTED = (Unreachable, TimedOut, Garbled, Interrupted)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How a run is doing. ``works`` says whether anybody works on it now; ``execution`` is that of its job,
+    None where it was not started as one, or cannot be asked about.
+    """
+
+    run: Run
+    works: bool
+    execution: Execution | None = None
+
+    @property
+    def status(self) -> str:
+        """The run's status, but for one that says it is under way while nobody works on it: ``failed`` when
+        its job has failed, else ``interrupted``.
+        """
+        if self.works or self.run.status not in _OPEN:
+            return self.run.status
+        if self.execution:
+            return "failed" if self.execution.state == "failed" else "interrupted"
+        return "interrupted" if self.run.status == "running" else "planned"
+
+    @property
+    def error(self) -> str:
+        """What went wrong: the run's own words, else those of its job."""
+        told = self.execution.message if self.execution and self.status == "failed" else ""
+        return self.run.error or told
+
+
+class Launcher:
+    """Starts runs. ``begin`` records a run, or the unfinished one of the same site that is gone on with.
+
+    Errors: those of the ports.
+    """
+
+    def __init__(
+        self, runs: Runs, starts: RunStarts, jobs: Jobs, leases: Leases, begin: Callable[[Run], Run]
+    ) -> None:
+        self._runs = runs
+        self._starts = starts
+        self._jobs = jobs
+        self._leases = leases
+        self._begin = begin
+
+    def launch(self, wanted: Run, deadline: Deadline) -> tuple[Run, bool]:
+        """The run that does what is wanted, and whether it was started now."""
+        with self._starts.alone(deadline):
+            found = self.answered(wanted, deadline)
+            if found is not None:
+                return found, False
+            run = self._begin(wanted)
+            self._start(run, deadline, allow_removal=wanted.allow_removal)
+        return self._runs.get(run.id, deadline), True
+
+    def answered(self, wanted: Run, deadline: Deadline) -> Run | None:
+        """The run that was asked for already: one of the same id that has succeeded, or one of the same site
+        that is under way.
+        """
+        try:
+            own = self._runs.get(wanted.id, deadline)
+        except Missing:
+            own = None
+        if own and own.status == "succeeded":
+            return own
+        recent = self._runs.recent(deadline, limit=_LOOKED_AT)
+        open_ones = (one for one in recent if one.source == wanted.source and one.status in _OPEN)
+        newest = next(open_ones, None)
+        return newest if newest and self.progress(newest, deadline).works else None
+
+    def progress(self, run: Run, deadline: Deadline) -> Progress:
+        """How a run is doing, by the ledger, its job and the lease."""
+        if run.status not in _OPEN:
+            return Progress(run, works=False)
+        start = self._starts.find(run.id, deadline)
+        execution = self._execution(start.execution, deadline) if start and start.execution else None
+        if execution is not None:
+            return Progress(run, execution.state == "running", execution)
+        if start and start.age < START_SECONDS:
+            return Progress(run, works=True)
+        # One that the command line, or a request, does itself.
+        works = run.status == "running" and self._leases.is_held("ingestion", deadline)
+        return Progress(run, works)
+
+    def _start(self, run: Run, deadline: Deadline, *, allow_removal: bool) -> None:
+        args = ["ingest", "--run", run.id, *(["--allow-removal"] if allow_removal else [])]
+        # Before, so that a start whose answer is lost is not made again at once.
+        self._starts.record(run.id, "", deadline)
+        try:
+            execution = self._jobs.start(JOB, args, deadline, tasks=run.tasks)
+        except _MAY_HAVE_STARTED:
+            raise
+        except DependencyError:
+            self._starts.forget(run.id, deadline)
+            raise
+        self._starts.record(run.id, execution, deadline)
+
+    def _execution(self, name: str, deadline: Deadline) -> Execution | None:
+        try:
+            return self._jobs.execution(name, deadline)
+        except Missing:
+            return None
+
+
+def task_count(pages: int) -> int:
+    """Tasks for a site of so many pages, 0 where that is not known."""
+    return min(max(math.ceil(pages / PAGES_A_TASK), 1), MOST_TASKS)
