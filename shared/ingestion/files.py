@@ -65,7 +65,7 @@ class FolderFiles:
         if not root.is_dir():
             raise SourceError(
                 f"{root} is not a folder.",
-                hint="Name a folder of Markdown files, or the folder that `docusaurus build` wrote.",
+                hint="Name a folder of Markdown or of a built site, or an https:// address.",
             )
         self._root = root
 
