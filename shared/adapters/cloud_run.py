@@ -10,12 +10,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import run_v2
 from google.cloud.run_v2.services.executions.transports import ExecutionsRestTransport
 from google.cloud.run_v2.services.jobs.transports import JobsRestTransport
 
 from shared.adapters.google_errors import google_errors, within
+from shared.adapters.google_rest import transport_options
 from shared.errors import AccessDenied, DependencyError, Garbled, Missing, Throttled, Unreachable
 from shared.ports.jobs import JOBS, Execution, ExecutionState
 from shared.resilience.deadline import Deadline
@@ -41,7 +41,7 @@ class CloudRunJobs:
 
     def __init__(self, project: str, region: str, *, endpoint: str = "", credentials: Any = None) -> None:
         self._parent = f"projects/{project}/locations/{region}"
-        options = _transport_options(endpoint, credentials)
+        options = transport_options(endpoint, credentials)
         with google_errors(SERVICE, "open", self._parent, _HINTS):
             self._jobs = run_v2.JobsClient(transport=JobsRestTransport(**options))
             self._executions = run_v2.ExecutionsClient(transport=ExecutionsRestTransport(**options))
@@ -84,13 +84,6 @@ class CloudRunJobs:
         if not job or not _EXECUTION.fullmatch(name):
             raise Missing(SERVICE, "read the execution", f"{name!r} is no execution of Lectern's")
         return self._job(job)
-
-
-def _transport_options(endpoint: str, credentials: Any) -> dict[str, Any]:
-    if not endpoint:
-        return {"credentials": credentials}
-    scheme, _, host = endpoint.partition("://")
-    return {"host": host, "url_scheme": scheme, "credentials": credentials or AnonymousCredentials()}
 
 
 def _short(job: str, made: run_v2.Execution | None) -> str:

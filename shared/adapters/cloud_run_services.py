@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import run_v2
 from google.cloud.run_v2.services.jobs.transports import JobsRestTransport
 from google.cloud.run_v2.services.revisions.transports import RevisionsRestTransport
@@ -26,6 +25,7 @@ from shared.adapters.cloud_run_templates import (
     traffic_of,
 )
 from shared.adapters.google_errors import google_errors, within
+from shared.adapters.google_rest import transport_options
 from shared.errors import (
     AccessDenied,
     DependencyError,
@@ -65,7 +65,7 @@ class CloudRunServices:
 
     def __init__(self, project: str, region: str, *, endpoint: str = "", credentials: Any = None) -> None:
         self._parent = f"projects/{project}/locations/{region}"
-        options = _transport_options(endpoint, credentials)
+        options = transport_options(endpoint, credentials)
         with google_errors(SERVICE, "open", self._parent, _HINTS):
             self._services = run_v2.ServicesClient(transport=ServicesRestTransport(**options))
             self._revisions = run_v2.RevisionsClient(transport=RevisionsRestTransport(**options))
@@ -202,10 +202,3 @@ def _call(verb: str, what: str, deadline: Deadline, call: Callable[[float], T]) 
             return call(seconds)
 
     return within(deadline, _MOST_SECONDS, SERVICE, verb, guarded)
-
-
-def _transport_options(endpoint: str, credentials: Any) -> dict[str, Any]:
-    if not endpoint:
-        return {"credentials": credentials}
-    scheme, _, host = endpoint.partition("://")
-    return {"host": host, "url_scheme": scheme, "credentials": credentials or AnonymousCredentials()}
