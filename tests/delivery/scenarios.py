@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,15 +20,16 @@ AT_TAG, MIGRATION = "at the tag", "migration"
 @dataclass
 class Seen:
     """What came of one release. ``where`` it was decided, ``share`` of the readers it had by then (percent),
-    ``exposed`` the seconds from the first reader on the candidate to the last, ``sent`` how many readers
-    those were, ``failed`` the readers without an answer during the whole release, ``seconds`` from the start
-    of the step that decided to its end.
+    ``judged`` the seconds that watching took, ``seconds`` those from the start of the step that decided to
+    its end, with everything taken back, ``exposed`` those from the first reader on the candidate to the last,
+    ``sent`` how many readers those were, ``failed`` the readers without an answer during the whole release.
     """
 
     name: str
     code: str = ""
     where: str = ""
     share: int = 0
+    judged: float = 0.0
     seconds: float = 0.0
     exposed: float = 0.0
     sent: int = 0
@@ -51,6 +53,7 @@ class Seen:
             self.name,
             self.code or "released",
             self.where,
+            f"{self.judged:.1f}" if self.judged else "",
             f"{self.seconds:.0f}",
             str(self.failed),
             f"{self.bound:.0f}" if self.share else "0",
@@ -61,8 +64,8 @@ class Seen:
 
 
 HEAD = (
-    "| Release | Verdict | Decided | Seconds | Readers failed | Allowed | Exposed s | Set |\n"
-    "|---|---|---|---|---|---|---|---|"
+    "| Release | Verdict | Decided | Watched s | Step s | Readers failed | Allowed | Exposed s | Set |\n"
+    "|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -134,6 +137,8 @@ def _look(place: Place, built: Built, seen: Seen, readers: Readers, began: float
     seen.candidate = status["candidate"]
     seen.seconds = last.seconds
     seen.words = last.err.strip()
+    watched = re.findall(r"(?:unhealthy|inconclusive) after ([0-9.]+) s", last.err)
+    seen.judged = float(watched[-1]) if watched else 0.0
     seen.where, seen.share = _where(last, met)
     for code, sign in _SIGNS.items():
         if last.code and sign in last.err:
