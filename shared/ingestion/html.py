@@ -312,9 +312,11 @@ def _code(pre: LexborNode) -> str:
 
 
 def _language(pre: LexborNode) -> str:
+    """The listing's language; Docusaurus writes `text` where the writer named none."""
     code = pre.css_first("code")
     names = _classes(pre).split() + (_classes(code).split() if code is not None else [])
-    return next((name.removeprefix("language-") for name in names if name.startswith("language-")), "")
+    named = (name.removeprefix("language-") for name in names if name.startswith("language-"))
+    return next((name for name in named if name != "text"), "")
 
 
 def _wrong(source: str, problem: str, hint: str) -> SourceError:

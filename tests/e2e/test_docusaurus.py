@@ -206,6 +206,7 @@ def test_boxes_tabs_tables_and_listings_are_what_they_are(indexed: Indexed) -> N
         "```bash\ncurl -fsS https://acme.example/install.sh\nsh install.sh --prefix <folder>\n```\n\n"
         "Windows\n\nUse `winget install acme`."
     )
+    assert texts["check-the-acme-program"] == "```\nacme --version\n```"
     assert texts["by-hand"] == (
         "Warning: Root is needed\n\nThe script writes to `/usr/local`.\n\nTip\n\nMind the frost.\n\n"
         "What the script does\n\nIt copies one file.\n\n"
