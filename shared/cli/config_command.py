@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import json
+from dataclasses import asdict, fields
 
 import click
 
@@ -14,14 +15,18 @@ _HIDDEN = "(set)"
 
 @click.command("config")
 @click.option("--reference", is_flag=True, help="Print the handbook's configuration reference instead.")
+@click.option("--platform", is_flag=True, help="Show what Google Cloud runs in this environment instead.")
 @json_option
 @command_errors
-def command(*, reference: bool, as_json: bool) -> None:
+def command(*, reference: bool, platform: bool, as_json: bool) -> None:
     """Show the settings in force; secrets are shown only as set or not."""
     if reference:
         from shared.cli.reference import reference as text
 
         click.echo(text(), nl=False)
+        return
+    if platform:
+        _show_platform(as_json=as_json)
         return
     loaded = settings.load()
     secrets = {item.name for item in settings.declarations() if item.secret}
@@ -43,3 +48,17 @@ def command(*, reference: bool, as_json: bool) -> None:
         shown = ", ".join(value) if isinstance(value, tuple) else str(value)
         table.add_row(item.name, shown, item.env)
     out.print(table)
+
+
+def _show_platform(*, as_json: bool) -> None:
+    """The section with every default; raises with all its mistakes."""
+    import yaml
+
+    from shared.delivery.platform_file import load_platform
+
+    found = load_platform(settings.load().environment, settings.CONFIG_FOLDER)
+    facts = json.loads(json.dumps(asdict(found.platform)))
+    if as_json:
+        emit_json(facts)
+    else:
+        click.echo(yaml.safe_dump({"platform": facts}, sort_keys=False), nl=False)

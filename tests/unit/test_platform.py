@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from shared import settings
-from shared.delivery.platform import ENVIRONMENTS, FUNCTIONS, JOBS, job_name, service_name
+from shared.cli.main import main
+from shared.delivery.platform import (
+    ENVIRONMENTS,
+    FUNCTIONS,
+    JOBS,
+    Function,
+    Job,
+    Platform,
+    Probe,
+    Schedule,
+    job_name,
+    service_name,
+)
 from shared.delivery.platform_file import load_platform
 from shared.errors import SettingsError
 
@@ -125,3 +141,48 @@ def test_the_settings_of_an_environment_start_every_function(name: str) -> None:
     assert loaded.project == found.platform.project
     assert loaded.backup_kms_key.startswith(f"projects/{loaded.project}/locations/{found.platform.region}/")
     assert loaded.caller_audience
+
+
+def test_the_section_is_shown_with_its_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator could not see what an apply or a release would use."""
+    monkeypatch.setenv("LECTERN_ENV", "production")
+    done = CliRunner().invoke(main, ["config", "--platform", "--json"])
+    assert done.exit_code == 0, done.output
+    shown = json.loads(done.output)
+    assert shown["functions"]["chat"]["startup"]["path"] == "/live"
+    assert shown["canary"]["steps"] == [10, 50, 100]
+    monkeypatch.setenv("LECTERN_ENV", "development")
+    done = CliRunner().invoke(main, ["config", "--platform"])
+    assert done.exit_code == 2
+    assert "has no section platform" in done.output
+
+
+def test_the_handbook_names_every_part_of_the_section() -> None:
+    """An operator would not find an option, or would read another default."""
+    page = (CONFIG.parent / "docs" / "reference" / "platform.md").read_text()
+    missing = [name for name, default in described(Platform, "") if f"| `{name}` | {default} |" not in page]
+    assert missing == []
+
+
+def described(kind: type, prefix: str) -> Iterator[tuple[str, str]]:
+    """Each name of a section, and its default as the handbook writes it."""
+    places = {"functions": (Function, "*."), "jobs": (Job, "*."), "schedules": (Schedule, "*.")}
+    for item in fields(kind):
+        name = f"{prefix}{item.name}"
+        if item.name in places and not prefix:
+            inner, star = places[item.name]
+            yield from described(inner, f"{name}.{star}")
+        elif is_dataclass(item.default) and not isinstance(item.default, Probe):
+            yield from described(type(item.default), f"{name}.")
+        else:
+            yield name, written(item.default)
+
+
+def written(default: object) -> str:
+    if isinstance(default, Probe):
+        return f"`{default.path}` every {default.period_seconds} s"
+    words = {"": "empty", (): "none", MISSING: "required"}
+    if default in words:
+        return words[default]
+    text = str(list(default) if isinstance(default, tuple) else default)
+    return f"`{text.lower() if isinstance(default, bool) else text}`"

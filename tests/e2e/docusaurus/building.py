@@ -27,7 +27,7 @@ def build(name: str, edit: Sequence[tuple[str, str, str]] = ()) -> Path:
     """The folder that `docusaurus build` wrote for the site after these edits: a file, what is taken out of
     it, what comes instead. Nothing to take out makes the file, nothing at all removes it.
     """
-    with _packages() as home:
+    with packages() as home:
         built = home / f"{name}-{_digest(SITE, PLUGIN, str(edit))}"
         if not (built / "build" / "sitemap.xml").is_file():
             for older in home.glob(f"{name}-*"):
@@ -55,7 +55,7 @@ def _edit(file: Path, old: str, new: str) -> None:
 
 
 @contextmanager
-def _packages() -> Iterator[Path]:
+def packages() -> Iterator[Path]:
     """A folder with the packages of the lock file; nobody else builds in it meanwhile."""
     lock_file = (SITE / "package-lock.json").read_bytes()
     home = CACHE / hashlib.sha256(lock_file).hexdigest()[:12]
