@@ -60,7 +60,7 @@ def _typed(kind: Any, value: Any) -> Any:
         return _SCALARS[kind](value)
     shape, inner = kind
     if shape in {"list", "set"}:
-        return [_typed(inner, one) for one in value]
+        return [_typed(inner, one) for one in (value if isinstance(value, list) else [value])]
     if shape == "map":
         return {key: _typed(inner, one) for key, one in value.items()}
     given = _snaked(value)
