@@ -19,7 +19,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "cloudbuild.yaml"
 TOOLS = ROOT / ".venv-tools" / "bin"
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def answering(answer: Callable[[str, Any], Any]) -> Iterator[str]:
 def schema_says(file: Path) -> subprocess.CompletedProcess[str]:
     assert (TOOLS / "check-jsonschema").exists(), "`make .venv-tools/.ready` installs what is missing"
     command = [TOOLS / "check-jsonschema", "--builtin-schema", "vendor.cloudbuild", file]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
 
 
 def test_the_schema_is_kept(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def submitted(file: Path, home: Path) -> tuple[subprocess.CompletedProcess[str],
         }
         command = ["gcloud", "builds", "submit", "--no-source", "--async", "--config", str(file)]
         return subprocess.run(
-            command, env=environ, capture_output=True, text=True, timeout=90, check=False
+            command, env=environ, capture_output=True, text=True, timeout=200, check=False
         ), sent
 
 
@@ -131,7 +131,7 @@ def audit(answer: Callable[[str, Any], Any]) -> subprocess.CompletedProcess[str]
             env={**os.environ, "no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"},
             capture_output=True,
             text=True,
-            timeout=110,
+            timeout=300,
             check=False,
         )
 

@@ -29,7 +29,7 @@ from shared.ports import Template
 from shared.settings import CONFIG_FOLDER, ROOT, Settings
 from tests.local_stack import filled_stack, free_port, write_site
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 IMAGE = f"r/lectern@sha256:{'0' * 64}"
 READY = {"chat": ("/ready", 200), "health": ("/health", 200)}
 
@@ -72,7 +72,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
             *("-r", ROOT / "requirements.txt"),
         ],
         check=True,
-        timeout=110,
+        timeout=500,
     )
     return Image(copied(folder / "workspace"), python)
 

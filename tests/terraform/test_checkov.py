@@ -10,7 +10,7 @@ import pytest
 
 from tests.terraform.workspace import ROOT, SPENT
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 PROGRAM = ROOT / ".venv-tools" / "bin" / "checkov"
 
 
@@ -22,7 +22,7 @@ def report() -> dict[str, Any]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=300,
         check=False,
     )
     found = json.loads(done.stdout)

@@ -14,7 +14,7 @@ from shared.telemetry.catalogue import MEASURES, PLATFORM
 from tests.terraform.policies import of, resources
 from tests.terraform.workspace import ROOT
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 OWN = "logging.googleapis.com/user/"
 _TYPE = re.compile(r'metric\.type=\\*"([\w./]+)\\*"')
 READERS = (

@@ -14,7 +14,7 @@ from tests.terraform.mutations import Place, places
 from tests.terraform.stub.server import serving
 from tests.terraform.workspace import ENVIRONMENTS, SPENT, Workspace, lay_out
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from tests.terraform.stub.provider import Cloud
 from tests.terraform.stub.server import serving
 from tests.terraform.workspace import ENVIRONMENTS, Workspace, lay_out
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 NO_CHANGE, CHANGES = 0, 2
 VARIABLES = ENVIRONMENTS["staging"]
 

@@ -17,7 +17,7 @@ from tests.terraform import policies
 from tests.terraform.policies import POLICIES, Resource, of, resources
 from tests.terraform.workspace import ENVIRONMENTS, ROOT
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 Plans = dict[str, dict[str, Any]]
 FOLDERS = {
     "staging": ROOT / "config",

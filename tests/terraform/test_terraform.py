@@ -10,7 +10,7 @@ import pytest
 
 from tests.terraform.workspace import ENVIRONMENTS, HOW_TO_GET, ROOT, Workspace
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 def test_the_files_are_formatted(workspace: Workspace) -> None:

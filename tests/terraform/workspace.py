@@ -83,7 +83,7 @@ class Workspace:
             env={**os.environ, **own, **self.environ},
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=300,
             check=False,
         )
         SPENT.add(arguments[0], time.monotonic() - started)

@@ -12,9 +12,11 @@ locals {
     lectern_spend_usd_month            = { unit = "{USD}", labels = [], scale = 0.01, growth = 1.05, buckets = 195 }
   }
 
+  # Lines that are counted. A distribution's number of values cannot be drawn, so answers are counted, too.
   counts = {
-    lectern_errors            = "resource.type=\"cloud_run_revision\" AND severity>=ERROR AND labels.service:*"
-    lectern_schedule_failures = "resource.type=\"cloud_scheduler_job\" AND severity>=ERROR"
+    lectern_answers           = { filter = "resource.type=\"cloud_run_revision\" AND jsonPayload.measure=\"lectern_first_token_seconds\"", labels = ["kind", "writing"] }
+    lectern_errors            = { filter = "resource.type=\"cloud_run_revision\" AND severity>=ERROR AND labels.service:*", labels = [] }
+    lectern_schedule_failures = { filter = "resource.type=\"cloud_scheduler_job\" AND severity>=ERROR", labels = [] }
   }
 
   own = { for name in concat(keys(local.measures), keys(local.counts)) : name => "logging.googleapis.com/user/${name}" }
@@ -56,11 +58,21 @@ resource "google_logging_metric" "count" {
   for_each = local.counts
 
   name   = each.key
-  filter = each.value
+  filter = each.value.filter
+
+  label_extractors = { for label in each.value.labels : label => "EXTRACT(jsonPayload.labels.${label})" }
 
   metric_descriptor {
     metric_kind = "DELTA"
     value_type  = "INT64"
     unit        = "1"
+
+    dynamic "labels" {
+      for_each = each.value.labels
+      content {
+        key        = labels.value
+        value_type = "STRING"
+      }
+    }
   }
 }
