@@ -138,6 +138,15 @@ def _first_to_unchanged(run: dict[str, Any]) -> float:
     return float(run["first"]["seconds"] / run["unchanged"]["seconds"])
 
 
+def _peak_mb() -> float:
+    """Most memory that this process had. Not ``ru_maxrss``, which begins with that of the process that it was
+    forked from.
+    """
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) / 1024 if found else 0.0
+
+
 def _child(place: str) -> None:
     own = replace(settings.load(), embedder="none")
     begun = time.perf_counter()
@@ -150,7 +159,7 @@ def _child(place: str) -> None:
     told = {
         "seconds": seconds,
         "cpu_seconds": used.ru_utime + used.ru_stime,
-        "peak_mb": used.ru_maxrss / 1024,
+        "peak_mb": _peak_mb(),
         "report": {key: value for key, value in asdict(report).items() if key != "refused"},
     }
     print(json.dumps(told))

@@ -179,17 +179,18 @@ def test_a_killed_run_goes_on_and_readers_never_see_half_of_it(
         with Reader(bench.own, [first, second]) as reader:
             reader.whole = {points}
             model, other = second.model, first.model
-            for trial in range(50 if full else 3):
+            while killed < (50 if full else 3):
                 while bench.kill("s", model, moments.uniform(0.3, 1.0) * seconds):
                     killed += 1
-                    if moments.random() < 0.5:  # half of them are killed once more while they go on
+                    if moments.random() < 0.5:  # the others are killed once more while they go on
                         break
                 bench.run("s", model)
-                assert bench.digest() == (new if model == second.model else old), f"trial {trial}"
+                assert bench.digest() == (new if model == second.model else old), f"kill {killed}"
                 model, other = other, model
             asked = reader.asked
+    print(f"{killed} kills; {asked} questions, {len(reader.wrong)} wrong")
     assert reader.wrong == []
-    assert asked > killed > 0
+    assert asked > killed
 
 
 @pytest.mark.timeout(3600)
