@@ -139,6 +139,7 @@ class Applier:
         to_write = self._work.run.to_write
         self._save("finishing", to_write=to_write, written=to_write)
         pages, passages, digest = self._generations.finish(generation)
+        self._generations.forget_unfinished()
         whole = contents(self._generations, generation, passages, digest)
         warnings = self._failover.settle(whole, self._work.steps)
         there = self._generations.count(generation)

@@ -214,6 +214,12 @@ class Generations:
             if name.startswith(prefix) and name[len(prefix) :].isdigit() and name not in kept:
                 self._vectors.drop(name, self._steps.one())
 
+    def forget_unfinished(self) -> None:
+        """Throw away what was begun, or refused, and is not needed any more."""
+        for one in self.all():
+            if one.status == BUILDING:
+                self.throw_away(one.id)
+
     def throw_away(self, generation_id: str) -> None:
         self._vectors.drop(self.collection(generation_id), self._steps.one())
         self._ledger.forget_generation(generation_id, self._steps.one())

@@ -306,6 +306,19 @@ def test_a_generation_that_answers_worse_is_refused(bench: Bench, tmp_path: Path
     assert not told.texts
 
 
+def test_a_refused_generation_goes_when_the_site_is_right_again(bench: Bench, tmp_path: Path) -> None:
+    """A second whole index would be paid for in Qdrant for ever."""
+    bench.own = replace(bench.own, golden_questions=golden(tmp_path / "golden", {"row 3?": "/docs/row-003"}))
+    bench.run()
+    for number in range(14):
+        (bench.site / f"row-{number:03}.md").write_text("# Soon\n\nThis page is being written.\n")
+    with pytest.raises(GenerationRefused):
+        bench.run()
+    write_site(bench.site, pages(20))
+    assert bench.run().generation == "g0001"
+    assert [one.generation.id for one in generations.listed(bench.own)] == ["g0001"]
+
+
 def test_readers_can_be_sent_back(bench: Bench) -> None:
     """A bad generation would stay until the whole site was indexed again."""
     with pytest.raises(Missing, match="none is kept"):
