@@ -414,6 +414,26 @@ class Settings:
         "none.",
         section=_RECOVERY,
     )
+    neon_api_key: str = setting(
+        "",
+        "Neon's API key. With `neon_project`, each backup also makes a branch, as an instant restore point.",
+        section=_RECOVERY,
+        env="NEON_API_KEY",
+        secret=True,
+    )
+    neon_project: str = setting("", "Id of the Neon project.", section=_RECOVERY)
+    neon_branch: str = setting(
+        "", "Id of the branch that is branched; empty for the default one.", section=_RECOVERY
+    )
+    neon_branch_days: float = setting(
+        7.0, "Days after which Neon removes such a branch.", section=_RECOVERY, check=between(0.1, 30)
+    )
+    neon_api_url: str = setting(
+        "https://console.neon.tech/api/v2",
+        "Address of Neon's API.",
+        section=_RECOVERY,
+        check=url("http", "https"),
+    )
     backup_connections: int = setting(
         1,
         "Tables that a backup reads at a time, all in one snapshot.",

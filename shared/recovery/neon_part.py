@@ -42,11 +42,12 @@ class StoredTable(msgspec.Struct, frozen=True):
 
 
 class NeonFacts(msgspec.Struct, frozen=True):
-    """``details`` of the database part's record."""
+    """``details`` of the database part's record. ``branch`` is the Neon branch that was made with it."""
 
     catalog: Catalog
     tables: tuple[StoredTable, ...]
     script: str
+    branch: str = ""
 
 
 @dataclass(frozen=True, slots=True)

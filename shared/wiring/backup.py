@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from shared.adapters.neon.url import parse
+from shared.errors import LecternError
 from shared.ports.database import DatabaseExport
 from shared.recovery import neon_part
 from shared.recovery.commit import Outcome, Provenance, whole_records
@@ -31,6 +34,7 @@ BOTH: tuple[PartName, PartName] = ("neon", "qdrant")
 OPTIONAL: tuple[PartName, ...] = ("config",)
 UPKEEP_SECONDS = 120.0
 ESTIMATE_SECONDS = 10.0
+BRANCH_SECONDS = 60.0
 _START_SECONDS = 10.0
 _BYTES_PER_SECOND = 12e6
 _POINTS_PER_SECOND = 1500.0
@@ -120,7 +124,7 @@ def run(
         upkeep.tend(parts, deadline.within(UPKEEP_SECONDS), note)
         cutting = _cutting(parts, point, cipher, note)
         config = configuration_export(parts, cipher, extras or Extras(), note)
-        exports = _exports(parts, cipher, wanted, config, watch)
+        exports = _exports(parts, cipher, wanted, config, note=note, watch=watch)
         outcome = cutting.parts(exports, deadline, optional=OPTIONAL)
         told = _told(parts, point, cipher, outcome, deadline)
     if outcome.state == "committed":
@@ -170,23 +174,25 @@ def _exports(
     cipher: PointCipher | None,
     wanted: Sequence[PartName],
     config: Export,
+    *,
+    note: Say,
     watch: Watch,
 ) -> dict[PartName, Export]:
     """The configuration goes with the vectors: its golden questions are answered from them."""
     made: dict[PartName, Export] = {}
     if "neon" in wanted:
-        made["neon"] = _neon(parts, cipher, watch)
+        made["neon"] = _neon(parts, cipher, note, watch)
     if "qdrant" in wanted:
         made["config"] = config
         made["qdrant"] = vectors.export(parts, cipher, _points_watched(watch))
     return made
 
 
-def _neon(parts: Parts, cipher: PointCipher | None, watch: Watch) -> Export:
+def _neon(parts: Parts, cipher: PointCipher | None, note: Say, watch: Watch) -> Export:
     database = database_export(parts.settings)
 
     def export(point: str, attempt: str, deadline: Deadline) -> PartRecord:
-        return neon_part.export(
+        record = neon_part.export(
             database,
             Files(parts.point_store, cipher),
             point,
@@ -195,8 +201,35 @@ def _neon(parts: Parts, cipher: PointCipher | None, watch: Watch) -> Export:
             connections=parts.settings.backup_connections,
             watch=watch,
         )
+        branch = restore_point(parts.settings, point, deadline, note)
+        return msgspec.structs.replace(record, details={**record.details, "branch": branch})
 
     return export
+
+
+def restore_point(settings: Settings, point: str, deadline: Deadline, note: Say) -> str:
+    """A Neon branch of this moment, where the settings ask for one; its id. What fails is told to ``note``:
+    the backup does not depend on it.
+    """
+    if not (settings.neon_api_key and settings.neon_project):
+        return ""
+    from shared.adapters.neon.branches import NeonBranches
+
+    until = datetime.now(UTC) + timedelta(days=settings.neon_branch_days)
+    try:
+        with Parts(settings) as parts:
+            made = NeonBranches(
+                parts.http,
+                settings.neon_api_key,
+                settings.neon_project,
+                settings.neon_branch,
+                settings.neon_api_url,
+            ).mark(f"lectern-{point}", until, deadline.within(BRANCH_SECONDS))
+    except LecternError as error:
+        note(f"no Neon branch was made: {error}")
+        return ""
+    note(f"Neon branch {made} holds the database as it is now, until {until:%Y-%m-%d}")
+    return made
 
 
 def _points_watched(watch: Watch) -> Progress:
