@@ -90,6 +90,13 @@ class Launcher:
         newest = next(open_ones, None)
         return newest if newest and self.progress(newest, deadline).works else None
 
+    def told(self, run: Run, deadline: Deadline) -> Progress:
+        """How a run is doing, for whoever only asks: by the ledger alone while jobs cannot be asked."""
+        try:
+            return self.progress(run, deadline)
+        except DependencyError:
+            return Progress(run, works=run.status in _OPEN)
+
     def progress(self, run: Run, deadline: Deadline) -> Progress:
         """How a run is doing, by the ledger, its job and the lease."""
         if run.status not in _OPEN:

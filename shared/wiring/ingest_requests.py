@@ -120,7 +120,7 @@ class IngestRequests:
         return next(one for one in recent if one.source == run.source)
 
     def _progress(self, run: Run) -> Progress:
-        return self._launcher.progress(run, self._call())
+        return self._launcher.told(run, self._call())
 
     def _call(self) -> Deadline:
         return Deadline.after(CALL_SECONDS, self._clock)

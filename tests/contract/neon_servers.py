@@ -23,7 +23,9 @@ from shared.resilience.deadline import Deadline
 
 PASSWORD = "p@ss/w:rd %+ü"
 TABLES = "generations, pages, leases, conversations, answers, rate_limits, spend, cached_answers, "
-TABLES += "feedback, deletions, api_keys, chunks, runs, run_tasks, run_pages, run_texts"
+TABLES += (
+    "feedback, deletions, api_keys, chunks, runs, run_tasks, run_pages, run_texts, suggestions, run_starts"
+)
 
 
 def soon() -> Deadline:

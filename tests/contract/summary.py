@@ -76,6 +76,9 @@ SUITES = {
     "neon/test_questions.py": Suite(
         "Questions", ("database",), {key: f"NeonQuestions {at}" for key, at in _SERVERS.items()}
     ),
+    "neon/test_run_starts.py": Suite(
+        "RunStarts", ("database",), {key: f"NeonRunStarts {at}" for key, at in _SERVERS.items()}
+    ),
     "neon/test_suggestions.py": Suite(
         "SuggestionStore", ("database",), {key: f"NeonSuggestions {at}" for key, at in _SERVERS.items()}
     ),

@@ -25,8 +25,9 @@ from shared.ingestion.plan import Plan
 from shared.resilience.deadline import Deadline
 from shared.settings import ROOT, Settings
 from shared.wiring import ingestion, suggested
-from shared.wiring.ingest_api import IngestBody
+from shared.wiring.ingest_api import IngestBody, Tasks, run_reply
 from shared.wiring.ingest_requests import IngestRequests
+from shared.wiring.jobs import COMMAND
 from shared.wiring.openapi import INGEST
 from shared.wiring.parts import Parts
 from shared.wiring.stack import services
@@ -176,14 +177,6 @@ def test_a_schedule_that_tries_again_gets_the_same_run(client: Served) -> None:
     assert (again.status_code, again.json()["run"], again.json()["status"]) == (200, first, "succeeded")
     hook = [client.post("/ingest", json={"wait": True}, headers={"Idempotency-Key": "b1"}) for _ in "12"]
     assert len({one.json()["run"] for one in hook}) == 1
-
-
-def test_many_tasks_share_a_site(client: Served) -> None:
-    """The second task would find nothing to do, or do all of it again."""
-    run = client.post("/ingest", json={"tasks": 2}).json()["run"]
-    found = ended(client, run)
-    assert (found["status"], found["report"]["pages"]) == ("succeeded", 4), found
-    assert found["tasks"] == {"total": 2, "done": 2}
 
 
 @pytest.mark.parametrize(
@@ -355,6 +348,22 @@ def test_without_a_site_it_says_what_to_set(own: Settings) -> None:
         requests.post(IngestBody(), {})
 
 
+def test_the_tasks_of_a_cloud_run_job_share_a_site(own: Settings) -> None:
+    """On Google Cloud the second task would find nothing to do, or do all of it again."""
+    with FakeCloudRun() as fake:
+        fake.jobs.add("lectern-ingest-job", list(COMMAND), env=settings.environment(own), retries=0)
+        with here(own, project="p", region="r", cloud_run_endpoint=fake.endpoint) as requests:
+            found = requests.post(IngestBody(tasks=2), {})
+            assert isinstance(found, Progress)
+            wait_for(lambda: not requests.get(found.run.id).works)
+            done = run_reply(requests.get(found.run.id))
+            assert (done.status, done.tasks, done.error) == ("succeeded", Tasks(2, 2), "")
+            assert done.report is not None
+            assert done.report["pages"] == 4
+            fake.faults.append("cut")
+            assert requests.get(found.run.id).status == "succeeded"
+
+
 def test_a_job_that_cannot_be_started_is_not_taken_for_one(own: Settings, site: Path) -> None:
     """After a missing permission was given, the next call would be told that a run is under way."""
     with FakeCloudRun() as fake:
@@ -371,24 +380,6 @@ def test_a_job_that_cannot_be_started_is_not_taken_for_one(own: Settings, site: 
             {"args": ["ingest", "--run", found.run.id, "--allow-removal"]}
         ]
         assert run["overrides"]["taskCount"] == 3
-
-
-def test_the_ledger_knows_who_works_on_a_run(own: Settings) -> None:
-    """A start that was recorded would be forgotten, or one that failed remembered."""
-    with Parts(own) as parts:
-        limit = Deadline.after(20)
-        wanted = ingestion.Wanted("/somewhere", "/docs", source="starts").run("f")
-        parts.runs.begin(wanted, limit)
-        assert parts.run_starts.find(wanted.id, limit) is None
-        parts.run_starts.record(wanted.id, "", limit)
-        start = parts.run_starts.find(wanted.id, limit)
-        assert start is not None
-        assert (start.execution, 0 <= start.age < 20) == ("", True)
-        parts.run_starts.forget(wanted.id, limit)
-        assert parts.run_starts.find(wanted.id, limit) is None
-        parts.run_starts.record(wanted.id, "e-1", limit)
-        parts.run_starts.forget(wanted.id, limit)
-        assert parts.run_starts.find(wanted.id, limit) is not None
 
 
 @pytest.mark.parametrize(("pages", "tasks"), [(0, 1), (2000, 1), (2001, 2), (10_000_000, 16)])

@@ -7,6 +7,7 @@ from tests.mutations.mutation import Mutation
 _NEON = "shared/adapters/neon/"
 _QDRANT = "shared/adapters/qdrant/"
 _NEON_ERRORS = ("tests/contract/neon/test_errors.py",)
+_JOBS = ("tests/contract/test_jobs.py",)
 _LEASES = ("tests/contract/neon/test_leases.py",)
 _LEDGER = ("tests/contract/neon/test_ledger.py",)
 _SEARCH = ("tests/contract/test_vector_search.py",)
@@ -141,6 +142,51 @@ DATA = [
         "a killed holder is waited for without end",
         _LEASES,
         "killed",
+    ),
+    Mutation(
+        "Neon: run starts",
+        _NEON + "run_starts.py",
+        "            transaction.query(_ALONE)\n",
+        "",
+        "two calls at once start two runs",
+        ("tests/contract/neon/test_run_starts.py",),
+        "one_starts",
+    ),
+    Mutation(
+        "CloudRunJobs",
+        "shared/adapters/google_errors.py",
+        "    429: Throttled,\n",
+        "",
+        "a throttled start is told as refused for good",
+        _JOBS,
+        "faults",
+    ),
+    Mutation(
+        "CloudRunJobs",
+        "shared/adapters/google_errors.py",
+        "    thread.join(seconds)\n",
+        "    thread.join()\n",
+        "an answer that drips outlasts the deadline",
+        _JOBS,
+        "outlasts",
+    ),
+    Mutation(
+        "CloudRunJobs",
+        "shared/adapters/cloud_run.py",
+        'return "failed" if is_over else "running"',
+        'return "succeeded" if is_over else "running"',
+        "a failed execution is told as a success",
+        _JOBS,
+        "fails_the_execution",
+    ),
+    Mutation(
+        "LocalJobs",
+        "shared/embedded/job_supervisor.py",
+        "                os.killpg(task.pid, number)",
+        "                pass",
+        "tasks outlive whoever started them",
+        _JOBS,
+        "whoever_started",
     ),
     Mutation(
         "QdrantSearch",

@@ -1,0 +1,184 @@
+"""Starting runs as jobs: decisions about what is under way, on a ledger and jobs in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from shared.errors import AccessDenied, DependencyError, Missing, Unreachable
+from shared.ingestion.launch import START_SECONDS, Launcher, Progress
+from shared.ports import Execution, Run, RunStart
+from shared.resilience.deadline import Deadline
+
+RUN = Run("r1", "site", "/site", "", "f")
+SOON = Deadline.after(1000)
+
+
+@dataclass
+class World:
+    """Everything a launcher asks, in memory."""
+
+    runs: dict[str, Run] = field(default_factory=dict)
+    starts: dict[str, RunStart] = field(default_factory=dict)
+    executions: dict[str, str] = field(default_factory=dict)
+    started: list[list[str]] = field(default_factory=list)
+    held: bool = False
+    fails: DependencyError | None = None
+
+    def launcher(self) -> Launcher:
+        return Launcher(self, self, self, self, self.begin)  # type: ignore[arg-type]
+
+    def begin(self, wanted: Run) -> Run:
+        self.runs[wanted.id] = replace(wanted, status="planned")
+        return self.runs[wanted.id]
+
+    def get(self, run_id: str, _deadline: Deadline) -> Run:
+        if run_id not in self.runs:
+            raise Missing("ledger", "read the run", run_id)
+        return self.runs[run_id]
+
+    def recent(self, _deadline: Deadline, *, limit: int) -> list[Run]:
+        return list(reversed(self.runs.values()))[:limit]
+
+    @contextmanager
+    def alone(self, _deadline: Deadline) -> Iterator[None]:
+        yield
+
+    def record(self, run_id: str, execution: str, _deadline: Deadline) -> None:
+        self.starts[run_id] = RunStart(execution, 1.0)
+
+    def find(self, run_id: str, _deadline: Deadline) -> RunStart | None:
+        return self.starts.get(run_id)
+
+    def forget(self, run_id: str, _deadline: Deadline) -> None:
+        self.starts.pop(run_id, None)
+
+    def start(self, _job: str, args: Sequence[str], _deadline: Deadline, *, tasks: int) -> str:
+        if self.fails:
+            raise self.fails
+        self.started.append([*args, str(tasks)])
+        self.executions[name := f"e{len(self.started)}"] = "running"
+        return name
+
+    def execution(self, name: str, _deadline: Deadline) -> Execution:
+        if self.fails:
+            raise self.fails
+        if name not in self.executions:
+            raise Missing("jobs", "read the execution", name)
+        state = self.executions[name]
+        return Execution(name, state, 1, 0, None, None, "out of memory" if state == "failed" else "")  # type: ignore[arg-type]
+
+    def is_held(self, _kind: str, _deadline: Deadline) -> bool:
+        return self.held
+
+
+def test_a_run_under_way_is_not_started_again() -> None:
+    """A hook that fires twice would pay twice."""
+    world = World()
+    first, is_new = world.launcher().launch(RUN, SOON)
+    assert is_new
+    again, is_new = world.launcher().launch(replace(RUN, id="r2"), SOON)
+    assert (again.id, is_new) == (first.id, False)
+    assert world.started == [["ingest", "--run", "r1", "1"]]
+
+
+def test_another_site_is_started_beside_it() -> None:
+    """One site's run would keep all others from theirs."""
+    world = World()
+    world.launcher().launch(RUN, SOON)
+    _, is_new = world.launcher().launch(replace(RUN, id="r2", source="another"), SOON)
+    assert is_new
+
+
+@pytest.mark.parametrize("state", ["failed", "succeeded", "gone"])
+def test_a_run_whose_job_has_ended_is_started_again(state: str) -> None:
+    """A job that died would block its site for ever."""
+    world = World()
+    world.launcher().launch(RUN, SOON)
+    world.executions = {} if state == "gone" else {"e1": state}
+    world.starts["r1"] = RunStart("e1", START_SECONDS + 1)
+    _, is_new = world.launcher().launch(replace(RUN, id="r2"), SOON)
+    assert is_new
+
+
+def test_a_start_whose_answer_was_lost_counts_for_a_while() -> None:
+    """The retry of a call whose answer was lost would start a second job beside the first."""
+    world = World(fails=Unreachable("cloud-run", "start", "cut"))
+    with pytest.raises(Unreachable):
+        world.launcher().launch(RUN, SOON)
+    world.fails = None
+    _, is_new = world.launcher().launch(RUN, SOON)
+    assert not is_new
+    world.starts["r1"] = RunStart("", START_SECONDS + 1)
+    _, is_new = world.launcher().launch(RUN, SOON)
+    assert is_new
+
+
+def test_a_start_that_was_refused_does_not_count() -> None:
+    """After a missing role was given, the next call would be told of a run that never began."""
+    world = World(fails=AccessDenied("cloud-run", "start", "no"))
+    with pytest.raises(AccessDenied):
+        world.launcher().launch(RUN, SOON)
+    world.fails = None
+    _, is_new = world.launcher().launch(RUN, SOON)
+    assert is_new
+
+
+def test_one_that_the_command_line_does_is_under_way_as_long_as_it_holds_the_lease() -> None:
+    """A job would be started beside an operator's run, or never after one that was killed."""
+    world = World(runs={"r1": replace(RUN, status="running")}, held=True)
+    found, is_new = world.launcher().launch(replace(RUN, id="r2"), SOON)
+    assert (found.id, is_new) == ("r1", False)
+    world.held = False
+    _, is_new = world.launcher().launch(replace(RUN, id="r2"), SOON)
+    assert is_new
+
+
+def test_the_same_call_after_its_end_is_answered_with_its_end() -> None:
+    """A lost answer would cost another run."""
+    world = World(runs={"r1": replace(RUN, status="succeeded")})
+    found, is_new = world.launcher().launch(RUN, SOON)
+    assert (found.status, is_new, world.started) == ("succeeded", False, [])
+
+
+def test_removal_is_allowed_to_the_job() -> None:
+    """The operator's word would be lost on the way."""
+    world = World()
+    world.launcher().launch(replace(RUN, allow_removal=True, tasks=3), SOON)
+    assert world.started == [["ingest", "--run", "r1", "--allow-removal", "3"]]
+
+
+@pytest.mark.parametrize(
+    ("status", "works", "execution", "shown"),
+    [
+        ("running", True, "running", "running"),
+        ("running", False, "failed", "failed"),
+        ("planned", False, "failed", "failed"),
+        ("running", False, "succeeded", "interrupted"),
+        ("running", False, "", "interrupted"),
+        ("planned", False, "", "planned"),
+        ("waiting_for_removal", False, "failed", "waiting_for_removal"),
+        ("succeeded", False, "failed", "succeeded"),
+    ],
+)
+def test_a_run_that_nobody_works_on_is_not_called_running(
+    status: str, works: bool, execution: str, shown: str
+) -> None:
+    """Whoever waits for it would wait for ever."""
+    done = Execution("e", execution, 1, 0, None, None, "out of memory") if execution else None  # type: ignore[arg-type]
+    found = Progress(replace(RUN, status=status), works, done)  # type: ignore[arg-type]
+    assert found.status == shown
+    assert found.error == ("out of memory" if shown == "failed" else "")
+
+
+def test_whoever_only_asks_is_told_by_the_ledger_when_jobs_cannot_be_asked() -> None:
+    """Progress would be an error for as long as Cloud Run's API is slow."""
+    world = World()
+    run, _ = world.launcher().launch(RUN, SOON)
+    world.fails = Unreachable("cloud-run", "read", "cut")
+    assert world.launcher().told(run, SOON) == Progress(run, works=True)
+    with pytest.raises(Unreachable):
+        world.launcher().launch(RUN, SOON)
