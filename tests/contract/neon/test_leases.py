@@ -154,6 +154,19 @@ def test_of_many_that_start_together(leases: Leases, kind: Kind) -> None:
     assert outcomes.count("held") == (1 if kind == "ingestion" else 4)
 
 
+def test_one_that_takes_waits_for_one_that_is_taking(leases: Leases, pool: Pool) -> None:
+    """Two that start together would not see each other's row, and both hold the lease."""
+    with pool.transaction(soon(), "take") as transaction:
+        transaction.script(
+            "INSERT INTO leases VALUES ('ingestion x', gen_random_uuid(), 'the first', clock_timestamp(), "
+            "clock_timestamp() + interval '30 seconds')"
+        )
+        with pytest.raises(TimedOut):
+            leases.hold("ingestion", "the second", Deadline.after(0.3)).__enter__()
+    with pytest.raises(PreconditionFailed, match="by the first"):
+        leases.hold("ingestion", "the second", soon()).__enter__()
+
+
 HOLDER = """
 import pickle, sys
 from shared.adapters.neon.lease import NeonLeases
