@@ -176,16 +176,16 @@ def _opened(settings: Settings, wanted: Wanted, hooks: Hooks) -> Iterator[tuple[
         open_source(settings, wanted.place, wanted.base_url) as source,
         Parts(settings) as parts,
     ):
-        yield parts, ingestion(parts, hooks), source
+        yield parts, ingestion(parts, hooks, _stage_that_answers(parts)), source
 
 
-def ingestion(parts: Parts, hooks: Hooks | None = None) -> Ingestion:
-    """Ingestion on the services that the settings name."""
+def ingestion(parts: Parts, hooks: Hooks | None = None, stage: ObjectStore | None = None) -> Ingestion:
+    """Ingestion on the services that the settings name; ``stage`` is where parts of runs lie."""
     own = parts.settings
     hooks = hooks or Hooks()
     boats = LifeboatStore(parts.object_store) if own.storage_bucket else None
     return Ingestion(
-        _ports(parts),
+        _ports(parts, stage or _stage(parts)),
         parts.embedder,
         Failover(parts.passage_store, boats),
         Rules(
@@ -221,7 +221,7 @@ def live_generation(settings: Settings) -> Generation | None:
     return next((one for one in known if one.status == "live"), None)
 
 
-def _ports(parts: Parts) -> IndexPorts:
+def _ports(parts: Parts, stage: ObjectStore) -> IndexPorts:
     return IndexPorts(
         ledger=parts.ledger,
         chunks=parts.chunk_ledger,
@@ -230,25 +230,29 @@ def _ports(parts: Parts) -> IndexPorts:
         texts=parts.run_texts,
         vectors=parts.vector_admin,
         stored=parts.stored_vectors,
-        objects=_stage_store(parts),
+        objects=stage,
     )
 
 
-def _stage_store(parts: Parts) -> ObjectStore:
-    """Where the stage lies: the bucket, or this machine's disk where there is none, or none that answers and
-    no other task to share it with.
-    """
-    from shared.embedded.folder import FolderStore
+def _stage(parts: Parts) -> ObjectStore:
+    """The bucket, or this machine's disk where there is none."""
+    return parts.object_store if parts.settings.storage_bucket else _disk(parts.settings)
 
-    disk = Path(parts.settings.home) / "stage"
-    if not parts.settings.storage_bucket:
-        return FolderStore(disk)
-    if parts.settings.task_count == 1:
+
+def _stage_that_answers(parts: Parts) -> ObjectStore:
+    """The same; the disk too while the bucket does not answer, unless other tasks need what is staged."""
+    if parts.settings.storage_bucket and parts.settings.task_count == 1:
         try:
             next(iter(parts.object_store.list("ingestion/", Deadline.after(LOOK_SECONDS))), None)
         except DependencyError:
-            return FolderStore(disk)
-    return parts.object_store
+            return _disk(parts.settings)
+    return _stage(parts)
+
+
+def _disk(settings: Settings) -> ObjectStore:
+    from shared.embedded.folder import FolderStore
+
+    return FolderStore(Path(settings.home) / "stage")
 
 
 def _forget(parts: Parts, urls: Sequence[str]) -> int:
