@@ -1,6 +1,6 @@
 """One ingestion in a process of its own, to be killed.
 
-``python -m tests.kill.ingest_child PLACE SOURCE MODEL``.
+``python -m tests.kill.ingest_child PLACE SOURCE MODEL [RUN TASK]``.
 The settings come from the environment. The embedder is the one that costs nothing; it takes a moment for each
 call, so that a kill may fall into one.
 """
@@ -25,13 +25,16 @@ class Slow(HashedWords):
         return super().embed_documents(texts, deadline)
 
 
-def main(place: str, source: str, model: str) -> None:
+def main(place: str, source: str, model: str, run_id: str = "", task: str = "0") -> None:
     own = settings.load()
     with Parts(own) as parts, open_source(own, place, "/docs") as pages:
         parts.embedder = Slow(model)
         made = ingestion(parts)
-        report = made.run(Wanted(place, "/docs", source).run(made.fingerprint), pages)
-    print(report.summary(), flush=True)
+        if run_id:
+            report = made.run_task(run_id, int(task), pages)
+        else:
+            report = made.run(Wanted(place, "/docs", source).run(made.fingerprint), pages)
+    print(report.summary() if report else "others are not done yet", flush=True)
 
 
 if __name__ == "__main__":

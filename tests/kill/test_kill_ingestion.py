@@ -23,6 +23,7 @@ from shared.resilience.deadline import Deadline
 from shared.retrieval.digest import points_digest
 from shared.retrieval.retriever import Retriever
 from shared.settings import ROOT, Settings
+from shared.wiring.ingestion import Wanted, begin
 from shared.wiring.parts import Parts
 from shared.wiring.stack import services
 from tests.embedders import HashedWords
@@ -99,9 +100,9 @@ class Bench:
         self.own = own
         self.site = site
 
-    def start(self, source: str, model: str) -> subprocess.Popen[str]:
+    def start(self, *words: str) -> subprocess.Popen[str]:
         alias = {"LECTERN_QDRANT_ALIAS": self.own.qdrant_alias, "LECTERN_PREVIOUS_GENERATIONS": "2"}
-        command = [sys.executable, "-m", "tests.kill.ingest_child", str(self.site), source, model]
+        command = [sys.executable, "-m", "tests.kill.ingest_child", str(self.site), *words]
         return subprocess.Popen(
             command,
             cwd=ROOT,
@@ -111,17 +112,17 @@ class Bench:
             text=True,
         )
 
-    def run(self, source: str, model: str) -> float:
-        """A whole run; its seconds."""
+    def run(self, *words: str) -> float:
+        """A whole run, or the task of one; its seconds."""
         begun = time.monotonic()
-        child = self.start(source, model)
+        child = self.start(*words)
         said, _ = child.communicate(timeout=120)
         assert child.returncode == 0, said
         return time.monotonic() - begun
 
-    def kill(self, source: str, model: str, after: float) -> bool:
-        """Begin a run and kill it; whether it was still going."""
-        child = self.start(source, model)
+    def kill(self, *words: str, after: float) -> bool:
+        """Begin a run, or a task, and kill it; whether it was still going."""
+        child = self.start(*words)
         try:
             child.wait(timeout=after)
         except subprocess.TimeoutExpired:
@@ -180,7 +181,7 @@ def test_a_killed_run_goes_on_and_readers_never_see_half_of_it(
             reader.whole = {points}
             model, other = second.model, first.model
             while killed < (50 if full else 3):
-                while bench.kill("s", model, moments.uniform(0.3, 1.0) * seconds):
+                while bench.kill("s", model, after=moments.uniform(0.3, 1.0) * seconds):
                     killed += 1
                     if moments.random() < 0.5:  # the others are killed once more while they go on
                         break
@@ -205,13 +206,35 @@ def test_a_killed_change_of_pages_is_completed(stack: Settings, tmp_path: Path, 
             for trial in range(trials):
                 edit(bench.site, trial)
                 if is_killed:
-                    bench.kill("s", model, moments.uniform(0.3, 1.0) * seconds)
+                    bench.kill("s", model, after=moments.uniform(0.3, 1.0) * seconds)
                 bench.run("s", model)
                 if is_killed:
                     assert bench.digest() == wanted[trial], f"trial {trial}"
                     assert bench.is_complete()
                 else:
                     wanted.append(bench.digest())
+
+
+@pytest.mark.timeout(3600)
+def test_tasks_that_are_killed_are_done_again(stack: Settings, tmp_path: Path, *, full: bool) -> None:
+    """A share of the site would be left out for good when one machine of many was lost."""
+    model, moments = HashedWords().model, random.Random(SEED + 2)
+    with fresh(stack, tmp_path, "tasked") as bench:
+        seconds = bench.run("s", model)
+        wanted = bench.digest()
+        for trial in range(10 if full else 1):
+            bench.forget()
+            with Parts(bench.own) as parts:
+                parts.embedder = HashedWords()
+                run_id = begin(parts, Wanted(str(bench.site), "/docs", "s", tasks=3)).id
+            order = moments.sample(range(3), 3)
+            for task in order:
+                if moments.random() < 0.7 or task == order[-1]:
+                    words = ("s", model, run_id, str(task))
+                    bench.kill(*words, after=moments.uniform(0.3, 1.0) * seconds)
+                bench.run("s", model, run_id, str(task))
+            assert bench.digest() == wanted, f"trial {trial}"
+            assert bench.is_complete()
 
 
 def edit(site: Path, trial: int) -> None:
