@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -225,6 +226,9 @@ def test_the_cipher_alone_finds_cuts_and_moves(store: FolderStore, keys: KeyFile
     }
     for what, bytes_ in forged.items():
         assert detected({NAME: bytes_}, rehashed(entry, bytes_), cipher), what
+        with pytest.raises(Corrupt, match="changed, cut, moved or swapped"):
+            list(cipher.decrypted(NAME, io.BytesIO(bytes_).read, soon()))
+    assert list(cipher.decrypted(NAME, io.BytesIO(data).read, soon()))
 
 
 def test_an_object_of_another_name_or_point_does_not_open(store: FolderStore, keys: KeyFile) -> None:

@@ -389,6 +389,10 @@ def test_what_differs_after_the_restore_is_not_put_in_place(
     catalog = {**details["catalog"], "after": fewer}
     with pytest.raises(Corrupt, match=r"differs in 1 places: index CREATE INDEX answers_by_time"):
         restored(msgspec.structs.replace(record, details={**details, "catalog": catalog}), files, target)
+    stored = details["catalog"]["sequences"]
+    catalog = {**details["catalog"], "sequences": stored[::-1]}
+    with pytest.raises(Corrupt, match="sequences stand elsewhere"):
+        restored(msgspec.structs.replace(record, details={**details, "catalog": catalog}), files, target)
     entries = tuple(
         msgspec.structs.replace(entry, rows=entry.rows + 1) if "conversations" in entry.name else entry
         for entry in record.objects
