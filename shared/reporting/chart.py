@@ -9,8 +9,8 @@ from datetime import date
 from shared.reporting.report import KINDS, Week
 
 WIDTH, HEIGHT = 720, 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 36, 4, 10, 26
-_MOST_LABELS = 10
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 4, 12, 30
+_MOST_LABELS = 7
 _GRID_LINES = 4
 _WIDEST_BAR = 46.0
 

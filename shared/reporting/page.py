@@ -67,7 +67,7 @@ def _by_week(report: GapReport) -> list[str]:
     return [
         "<h2>By week</h2>",
         f'<ul class="legend">{"".join(marks)}</ul>',
-        f'<div class="scroll">{weekly_chart(report.weeks)}</div>',
+        weekly_chart(report.weeks),
         "<details><summary>As a table</summary><table>",
         f"<thead><tr><th>Week of</th><th>asked</th>{names}</tr></thead><tbody>{rows}</tbody>",
         "</table></details>",
