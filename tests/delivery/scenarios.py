@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable
@@ -77,7 +78,7 @@ def release(place: Place, name: str, variant: Variant, during: Callable[[], None
         during()
         began = time.time()
         seen.steps = place.release(built)
-        _settle(readers)
+        settle(readers)
     _look(place, built, seen, readers, began)
     return seen
 
@@ -95,40 +96,47 @@ def killed(place: Place, name: str = "build killed at 10 %") -> tuple[Seen, Buil
             seen.steps.append(place.lectern(built, *words))
             assert not seen.steps[-1].code, seen.steps[-1]
         process = place.start(built, "release", "canary", built.commit)
-        _wait_for(lambda: _share(place, built) == 10)
-        time.sleep(1.0)
+        wait_for(lambda: _share(place, built) == 10)
+        wait_for(lambda: any(one.revision == f"lectern-chat-{built.commit[:7]}" for one in readers_of(place)))
         kill(process)
-        _settle(readers)
+        settle(readers)
     _look(place, built, seen, readers, began)
     return seen, built
+
+
+def readers_of(place: Place) -> list[Any]:
+    """Readers' requests so far, without the questions that go to a tag."""
+    return [one for one in place.run.served("lectern-chat") if not one.tag]
+
+
+def is_left(place: Place) -> bool:
+    """Whether nobody tends the canary any more."""
+    lease = json.loads(place.run.store.service("lectern-chat").annotations["lectern/lease"])
+    return bool(lease["until"] < time.time())
 
 
 def _share(place: Place, built: Built) -> int:
     return place.serving()["lectern-chat"].get(f"lectern-chat-{built.commit[:7]}", 0)
 
 
-def _wait_for(holds: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(holds: Callable[[], bool], seconds: float = 60) -> None:
     ends = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < ends, "it did not come to that"
         time.sleep(0.05)
 
 
-def _settle(readers: Readers) -> None:
+def settle(readers: Readers) -> None:
     """A second more, for readers who were sent before the last change."""
     enough = len(readers.reads) + READERS_A_SECOND
-    _wait_for(lambda: len(readers.reads) >= enough)
+    wait_for(lambda: len(readers.reads) >= enough)
 
 
 def _look(place: Place, built: Built, seen: Seen, readers: Readers, began: float) -> None:
     status = place.status(built)
     last = seen.steps[-1]
     revision = f"lectern-chat-{built.commit[:7]}"
-    met = [
-        one
-        for one in place.run.served("lectern-chat")
-        if one.revision == revision and not one.tag and one.at >= began
-    ]
+    met = [one for one in readers_of(place) if one.revision == revision and one.at >= began]
     seen.failed, seen.uncited, seen.readers = readers.failed(), readers.uncited(), len(readers.reads)
     seen.sent = len(met)
     seen.exposed = max((one.at for one in met), default=0.0) - min((one.at for one in met), default=0.0)

@@ -14,7 +14,19 @@ import pytest
 from shared.settings import ROOT
 from tests.delivery import variants
 from tests.delivery.place import CANARY, Built, Place, Readers
-from tests.delivery.scenarios import AT_TAG, HEAD, MIGRATION, Seen, killed, outage, release
+from tests.delivery.scenarios import (
+    AT_TAG,
+    HEAD,
+    MIGRATION,
+    Seen,
+    is_left,
+    killed,
+    outage,
+    readers_of,
+    release,
+    settle,
+    wait_for,
+)
 from tests.delivery.variants import Variant
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -101,7 +113,7 @@ def test_a_build_that_is_killed_leaves_a_canary_that_the_next_one_ends(somewhere
     seen, built = killed(somewhere)
     assert seen.failed == 0
     assert seen.candidate == {"release": built.commit[:7], "share": 10, "tended": seen.candidate["tended"]}
-    time.sleep(CANARY["lease_seconds"])
+    wait_for(lambda: is_left(somewhere))
     somewhere.canary = {**CANARY, "steps": [100], "step_seconds": 1}
     following = somewhere.build(variants.GOOD)
     with Readers(somewhere.run.url("lectern-chat")) as readers:
@@ -120,6 +132,7 @@ def test_a_build_that_is_killed_leaves_a_canary_that_the_next_one_ends(somewhere
     rows.append(seen.row())
 
 
+@full
 def test_a_killed_build_goes_on_where_it_was(somewhere: Place, base: Built) -> None:
     """A person could only start from the beginning, or would leave the candidate where it is."""
     somewhere.canary = {**CANARY, "step_seconds": 3, "questions": 10}
@@ -142,7 +155,7 @@ def handbook_lines() -> list[str]:
 
 def last_request(place: Place, revision: str, since: float) -> float:
     """When the last reader was sent to a revision, in seconds after ``since``."""
-    met = [one.at for one in place.run.served("lectern-chat") if one.revision == revision and not one.tag]
+    met = [one.at for one in readers_of(place) if one.revision == revision]
     return max((at for at in met if at >= since), default=since) - since
 
 
@@ -165,11 +178,11 @@ def test_gcloud_rolls_back_and_automation_leaves_it_so(somewhere: Place, two: tu
     lines = handbook_lines()
     assert len(lines) == 6
     with Readers(somewhere.run.url("lectern-chat")) as readers:
-        time.sleep(1)
+        settle(readers)
         since = time.time()
         first = somewhere.gcloud(f"REGION={somewhere.run.region} RELEASE={before}; {lines[0]}")
         assert first.code == 0, first.err
-        time.sleep(2)
+        settle(readers)
         seconds = last_request(somewhere, revision, since)
         for line in lines[1:]:
             done = somewhere.gcloud(f"REGION={somewhere.run.region} RELEASE={before}; {line}")
@@ -197,10 +210,10 @@ def test_lectern_rolls_back_and_holds_until_a_person_releases(
     assert (plan["from"], plan["to"], plan["dry_run"]) == (bad.commit[:7], before, True)
     assert somewhere.one_set() == bad.commit[:7]
     with Readers(somewhere.run.url("lectern-chat")) as readers:
-        time.sleep(1)
+        settle(readers)
         since = time.time()
         done = somewhere.lectern(bad, "rollback", "--reason", "a reader complained")
-        time.sleep(1)
+        settle(readers)
     seconds = last_request(somewhere, f"lectern-chat-{bad.commit[:7]}", since)
     print(f"\nlectern rollback: {seconds:.1f} s from the command to the last reader on the bad revision")
     assert done.code == 0, done.err
