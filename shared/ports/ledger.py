@@ -135,3 +135,9 @@ class LedgerClock(Protocol):
     def version(self, deadline: Deadline) -> int:
         """How often the ledger was written to: what was read between two equal versions is one state."""
         ...
+
+    def step(self, deadline: Deadline) -> None:
+        """Count what was changed in the index without a write to the ledger: parts of a recovery point that
+        were cut before and after it do not belong together.
+        """
+        ...

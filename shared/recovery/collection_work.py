@@ -23,7 +23,7 @@ BATCH_BYTES = 8 << 20
 _SPELLED = 3
 """Bytes of JSON for each byte of a vector: four bytes of float32 take about eleven digits and a comma."""
 
-_BESIDE = re.compile(r"-\d{8}t\d{6}z")
+_BESIDE = re.compile(r"-(\d{8}t\d{6}z|probe-[0-9a-f]{8})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from shared.recovery.cutting import TRIES, Cutting, Export
 from shared.recovery.neon_part import Files, NeonFacts
 from shared.recovery.point import PartName, PartRecord, point_id
 from shared.recovery.progress import Meter, Watch, nobody
-from shared.recovery.vectors import Progress
+from shared.recovery.vectors import Progress, VectorFacts
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
 from shared.wiring import backups, upkeep, vectors
@@ -281,6 +281,9 @@ def _part(record: PartRecord) -> PartTold:
 
 
 def _left_out(record: PartRecord) -> tuple[str, ...]:
+    if record.part == "qdrant":
+        problem = record.facts(VectorFacts).snapshots_problem
+        return (f"snapshots of the nodes: {problem}",) if problem else ()
     if record.part != "neon":
         return ()
     catalog = record.facts(NeonFacts).catalog

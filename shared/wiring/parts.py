@@ -264,7 +264,10 @@ class Parts:
 
         own = self.settings
         bulk = QdrantBulk(
-            own.qdrant_url, own.qdrant_api_key, replication_factor=own.qdrant_replication_factor
+            own.qdrant_url,
+            own.qdrant_api_key,
+            replication_factor=own.qdrant_replication_factor,
+            read_consistency=own.qdrant_read_consistency or None,
         )
         return self._open(bulk, bulk.close)
 

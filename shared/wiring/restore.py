@@ -189,6 +189,7 @@ class _Work:
         elif wished == ("qdrant",):
             self._check_vectors()
             self._vectors()
+            self._count_the_change()
         elif "qdrant" in wished:
             self._refuse_a_full_index()
             self._check_vectors()
@@ -303,6 +304,14 @@ class _Work:
         self._summary = replace(
             self._summary, points=found.points, written=found.written, collection=found.collection
         )
+
+    def _count_the_change(self) -> None:
+        """A backup of the database from before must not be joined with vectors from now."""
+        if self._summary.written:
+            try:
+                self._parts.ledger_clock.step(self._deadline.within(MIGRATE_SECONDS))
+            except DependencyError as error:
+                self._say(f"the ledger does not know of it: {error.message}")
 
     def _tend(self) -> None:
         """What was deleted or waited while the restore ran; a target elsewhere is left as it is."""

@@ -11,6 +11,8 @@ _JOBS = ("tests/contract/test_jobs.py",)
 _LEASES = ("tests/contract/neon/test_leases.py",)
 _LEDGER = ("tests/contract/neon/test_ledger.py",)
 _SEARCH = ("tests/contract/test_vector_search.py",)
+_BULK = ("tests/contract/test_vector_bulk.py",)
+_SNAPSHOTS = ("tests/contract/test_vector_snapshots.py",)
 _ADMIN = ("tests/contract/test_vector_admin.py",)
 _FOLDER = ("tests/contract/test_object_store.py", "tests/unit/test_folder.py")
 _GCS = ("tests/contract/test_object_store_faults.py",)
@@ -205,6 +207,78 @@ DATA = [
         "tasks outlive whoever started them",
         _JOBS,
         "whoever_started",
+    ),
+    Mutation(
+        "QdrantBulk",
+        _QDRANT + "wire.py",
+        "        if until.expired():\n",
+        "        if False:\n",
+        "a dripping answer never ends",
+        _BULK,
+        "drips",
+    ),
+    Mutation(
+        "QdrantBulk",
+        _QDRANT + "wire.py",
+        "    except (HTTPError, OSError) as error:",
+        "    except OSError as error:",
+        "a cut connection leaves as urllib3's error",
+        _BULK,
+        "every_fault and cut",
+    ),
+    Mutation(
+        "QdrantBulk",
+        _QDRANT + "wire.py",
+        '    if not {"content-length", "transfer-encoding"}',
+        '    if False and not {"content-length", "transfer-encoding"}',
+        "headers that were cut are taken for an empty answer",
+        _BULK,
+        "every_fault and headers",
+    ),
+    Mutation(
+        "QdrantBulk",
+        _QDRANT + "packing.py",
+        "return _numbers(len(vector))(*vector)",
+        "return _numbers(len(vector))(*(round(number, 4) for number in vector))",
+        "numbers are rounded on their way",
+        _BULK,
+        "reads_the_same and embedded",
+    ),
+    Mutation(
+        "QdrantBulk",
+        _QDRANT + "spelling.py",
+        "np.where(rounded.astype(np.float32) == exact, rounded, exact)",
+        "rounded",
+        "small numbers become nothing in the index",
+        _BULK,
+        "by_hand and embedded",
+    ),
+    Mutation(
+        "QdrantSnapshots",
+        _QDRANT + "snapshots.py",
+        "form=_Exists, deadline=deadline).exists",
+        "form=_Exists, deadline=deadline) is not None",
+        "a node of another cluster is restored over",
+        _SNAPSHOTS,
+        "sees and embedded",
+    ),
+    Mutation(
+        "QdrantSnapshots",
+        _QDRANT + "wire.py",
+        "    if answer.status != HTTPStatus.OK:",
+        "    if answer.status >= 500:",
+        "a refusal is taken for an answer of another form",
+        _SNAPSHOTS,
+        "every_fault and key and delete",
+    ),
+    Mutation(
+        "QdrantSnapshots",
+        _QDRANT + "snapshots.py",
+        "form=bool, deadline=deadline, query=_WAIT)",
+        "form=object, deadline=deadline, query=_WAIT)",
+        "an answer of another form counts as done",
+        _SNAPSHOTS,
+        "every_fault and form and delete",
     ),
     Mutation(
         "QdrantSearch",

@@ -116,6 +116,10 @@ class NeonLedger:
         )
         return int(rows[0][0])
 
+    def step(self, deadline: Deadline) -> None:
+        with self._write(deadline, "count a change of the index"):
+            pass
+
     def start_generation(self, generation: Generation, deadline: Deadline) -> None:
         with self._write(deadline, f"start generation {generation.id}") as transaction:
             transaction.query(

@@ -48,7 +48,8 @@ class _Applied(msgspec.Struct):
 class QdrantBulk:
     """:class:`~shared.ports.bulk.VectorBulk` on the Qdrant at ``url``.
 
-    ``replication_factor`` is given to collections that are made here, as for those of ingestion.
+    ``replication_factor`` is given to collections that are made here, as for those of ingestion;
+    ``read_consistency`` (as for :class:`~shared.adapters.qdrant.search.QdrantSearch`) goes with each page.
     ``most_seconds`` bounds each request whatever the deadline allows.
     """
 
@@ -58,10 +59,12 @@ class QdrantBulk:
         api_key: str = "",
         *,
         replication_factor: int = 1,
+        read_consistency: str | int | None = None,
         most_seconds: float = 60.0,
         verify: SSLContext | None = None,
     ) -> None:
         self._replication_factor = replication_factor
+        self._consistency = {"consistency": str(read_consistency)} if read_consistency else {}
         self._wire = Wire(url, api_key, most_seconds=most_seconds, verify=verify)
 
     def close(self) -> None:
@@ -111,7 +114,9 @@ class QdrantBulk:
         start = {} if offset is None else {"offset": validate.checked_id(operation, offset)}
         body = msgspec.json.encode({**start, "limit": limit, "with_payload": True, "with_vector": True})
         path = _path(operation, collection, "/points/scroll")
-        content = self._wire.content(operation, "POST", path, deadline=deadline, body=body)
+        content = self._wire.content(
+            operation, "POST", path, deadline=deadline, body=body, query=self._consistency
+        )
         try:
             return page_of(decoded(operation, content, ScrollForm))
         except ValueError as error:

@@ -146,6 +146,7 @@ def test_every_write_moves_the_version_and_nothing_else_does(pool: Pool) -> None
         lambda: ledger.remove_pages("g1", ["/a"], soon()),
         lambda: ledger.finish_generation("g1", 0, 0, soon()),
         lambda: ledger.forget_generation("g1", soon()),
+        lambda: ledger.step(soon()),
     )
     for write in writes:
         write()
