@@ -16,6 +16,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     folder = tmp_path_factory.mktemp("tf")
     with serving(folder) as environ:
         made = lay_out(folder, environ)
+        made.timed = True
         made.must("init", "-input=false")
         yield made
 

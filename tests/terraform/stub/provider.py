@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from functools import cached_property
 from typing import Any
 
 from tests.terraform.stub.protocol import MESSAGES, UNKNOWN, dump, load
@@ -44,6 +45,10 @@ class Provider:
         self._settings: dict[str, str] = {}
 
     def GetSchema(self, _request: Any) -> Any:  # noqa: N802 - the protocol's name
+        return self._known
+
+    @cached_property
+    def _known(self) -> Any:
         def named(kind: str) -> list[Any]:
             return [
                 MESSAGES["NamedSchema"](key=name, value=schema_message(one))
