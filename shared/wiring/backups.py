@@ -18,7 +18,8 @@ from shared.recovery.configuration import FILES, PART, VALUES, read_file
 from shared.recovery.copying import Copied, copy_point
 from shared.recovery.point import SERVICE
 from shared.recovery.prune import Pruned, prune
-from shared.recovery.retention import Decision, Policy, decide
+from shared.recovery.retention import DAY, Decision, Policy, decide
+from shared.recovery.sealed import committed_points
 from shared.recovery.status import refresh_status
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
@@ -116,8 +117,8 @@ def keep(settings: Settings, *, apply: bool, progress: Say = lambda _line: None)
     """Decide which points stay; with ``apply`` remove the others, in the second bucket too."""
     with Parts(with_bucket(settings)) as parts:
         kept = _keep(parts.point_store, settings, apply=apply, progress=progress)
-        if apply:
-            refresh_status(parts.point_store, time.time(), Deadline.after(LIST_SECONDS))
+    if apply:
+        _refresh(settings)
     if apply and settings.backup_copy_bucket:
         with second_bucket(settings) as copies:
             _keep(copies, settings, apply=True, progress=progress)
@@ -165,7 +166,9 @@ def after_commit(settings: Settings, point: str, warn: Say = lambda _line: None)
     problems: list[str] = []
     steps: list[Callable[[], object]] = [lambda: _refusals(keep(settings, apply=True), problems)]
     if settings.backup_copy_bucket:
-        steps.insert(0, lambda: copy(settings, point))
+        steps.insert(0, lambda: _copy_what_is_missing(settings, point))
+    # Once more at the end: health must learn of the new point also when old ones could not be removed.
+    steps.append(lambda: _refresh(settings))
     for step in steps:
         try:
             step()
@@ -174,6 +177,25 @@ def after_commit(settings: Settings, point: str, warn: Say = lambda _line: None)
     for problem in problems:
         warn(problem)
     return tuple(problems)
+
+
+def _copy_what_is_missing(settings: Settings, point: str) -> None:
+    """Copy this point, and the young ones before it whose copy failed. Older ones are not brought back: what
+    the second bucket has removed by its age is to stay away.
+    """
+    deadline = Deadline.after(LIST_SECONDS)
+    with Parts(settings) as parts, second_bucket(settings) as copies:
+        known = read_catalogue(parts.point_store, deadline).points
+        there = set(committed_points(copies, deadline))
+    since = time.time() - settings.backup_keep_days * DAY
+    young = [one.id for one in known if one.id not in there and one.at > since and one.id != point]
+    for identity in (point, *young):
+        copy(settings, identity)
+
+
+def _refresh(settings: Settings) -> None:
+    with Parts(with_bucket(settings)) as parts:
+        refresh_status(parts.point_store, time.time(), Deadline.after(LIST_SECONDS))
 
 
 def _refusals(kept: Kept, problems: list[str]) -> None:

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from shared import settings as settings_module
 from shared.cli.main import main
 from shared.embedded.folder import FolderStore
 from shared.recovery.point import point_id
+from shared.recovery.sealed import committed_points
 from shared.recovery.status import read_status
+from shared.wiring import backups
 from tests.recovery_points import cut_point, day, soon
 
 
@@ -114,3 +117,21 @@ def test_a_bucket_without_points_says_what_to_do(shell: Shell, tmp_path: Path) -
     done = shell.run("verify")
     assert done.exit_code == 1
     assert "`lectern backup` makes one" in done.stderr
+
+
+def test_a_backup_is_copied_and_so_are_those_whose_copy_failed(shell: Shell, tmp_path: Path) -> None:
+    """A night without the second bucket would leave a hole in it for ever."""
+    own = settings_module.load(
+        {**shell.environ, "LECTERN_BACKUP_KEEP_DAYS": "36500", "LECTERN_HOME": str(tmp_path)}
+    )
+    (shell.folder / "second").write_text("no folder")
+    problems = backups.after_commit(own, point_id(day(1)))
+    assert len(problems) == 2  # neither copied nor pruned there
+    assert all("second" in problem for problem in problems)
+    status = read_status(shell.store, soon())
+    assert status
+    assert status.newest == point_id(day(2))
+    (shell.folder / "second").unlink()
+    assert backups.after_commit(own, point_id(day(2))) == ()
+    copies = FolderStore(shell.folder / "second")
+    assert list(committed_points(copies, soon())) == [point_id(day(n)) for n in range(3)]

@@ -1,0 +1,70 @@
+"""``POST /drill``: a report in one answer, or a job when the point is too large for one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from shared.embedded.folder import FolderStore
+from shared.recovery import sealed
+from shared.recovery.point import Manifest, manifest_name
+from shared.settings import Settings
+from tests.fakes.cloud_run import FakeCloudRun
+from tests.local_stack import environment, function
+from tests.recovery.whole_points import cut
+from tests.recovery_points import soon
+
+
+@pytest.fixture(scope="module")
+def backed_up(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Manifest]:
+    own = replace(stack, backup_bucket=(tmp_path_factory.mktemp("points") / "bucket").as_uri())
+    return own, cut(own, datetime(2026, 11, 25, 3, tzinfo=UTC))
+
+
+def environ_of(own: Settings, **more: str) -> dict[str, str]:
+    return environment(own, LECTERN_BACKUP_BUCKET=own.backup_bucket, **more)
+
+
+def test_a_drill_answers_with_its_report(backed_up: tuple[Settings, Manifest]) -> None:
+    """The schedule would call a function that does nothing, and alerts would see no drill."""
+    own, manifest = backed_up
+    with function("drill", environ_of(own)) as client:
+        answer = client.post("/drill", timeout=100)
+        assert answer.status_code == 200, answer.text
+        report = answer.json()
+        assert (report["point"], report["passed"], report["problems"]) == (manifest.id, True, [])
+        assert report["golden"]["asked"] == report["golden"]["same"] > 0
+        unknown = client.post("/drill", json={"point": "20200101T000000Z"})
+        assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "no_recovery_point")
+        measured = [line["measure"] for line in client.lines() if "measure" in line]
+        assert measured == ["lectern_drill_age_seconds"]
+
+
+def test_a_drill_of_a_large_point_is_a_job(backed_up: tuple[Settings, Manifest], tmp_path: Path) -> None:
+    """A drill would be cut off by the scheduler after half an hour, or killed for want of memory."""
+    own, manifest = backed_up
+    neon = manifest.parts["neon"]
+    grown = msgspec.structs.replace(
+        neon, objects=tuple(msgspec.structs.replace(one, plain_bytes=10**12) for one in neon.objects)
+    )
+    large = msgspec.structs.replace(manifest, parts={**manifest.parts, "neon": grown})
+    store = FolderStore(tmp_path / "bucket")
+    store.put(manifest_name(large.id), sealed.encode(large, None, soon()), soon())
+    with FakeCloudRun() as fake:
+        fake.jobs.add("lectern-drill-job", ["true"])
+        cloud = {
+            "LECTERN_PROJECT": "p",
+            "LECTERN_REGION": "r",
+            "LECTERN_CLOUD_RUN_ENDPOINT": fake.endpoint,
+            "LECTERN_BACKUP_BUCKET": (tmp_path / "bucket").as_uri(),
+        }
+        with function("drill", {**environ_of(own), **cloud}) as client:
+            answer = client.post("/drill", json={"full": True})
+        assert answer.status_code == 202, answer.text
+        assert "lectern-drill-job" in answer.json()["job"]
+        (run,) = fake.jobs.runs
+    assert run["overrides"]["containerOverrides"][0]["args"] == ["drill", manifest.id, "--json", "--full"]
