@@ -191,3 +191,12 @@ def live_points(own: Settings) -> list[Point]:
             offset = page.next_offset
             if offset is None:
                 return points
+
+
+def forget_index(own: Settings) -> None:
+    """Empty the ledger: the next run begins from nothing."""
+    deadline = Deadline.after(SECONDS)
+    with Parts(own) as parts:
+        for one in parts.ledger.generations(deadline):
+            parts.ledger.forget_generation(one.id, deadline)
+        parts.runs.prune(0, deadline)

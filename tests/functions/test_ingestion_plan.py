@@ -28,7 +28,7 @@ from shared.wiring.parts import Parts
 from shared.wiring.sources import open_source
 from shared.wiring.stack import services
 from tests.embedders import HashedWords
-from tests.local_stack import SECONDS, live_points, write_site
+from tests.local_stack import SECONDS, forget_index, live_points, write_site
 
 
 @pytest.fixture(scope="module")
@@ -42,16 +42,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 def index(stack: Settings, request: pytest.FixtureRequest) -> Iterator[Settings]:
     """An alias of this test's own, and an empty ledger."""
     own = replace(stack, qdrant_alias=f"p{abs(hash(request.node.name)) % 10**8}-live")
-    _forget(own)
+    forget_index(own)
     yield own
-    _forget(own)
-
-
-def _forget(own: Settings) -> None:
-    with Parts(own) as parts:
-        for one in parts.ledger.generations(Deadline.after(SECONDS)):
-            parts.ledger.forget_generation(one.id, Deadline.after(SECONDS))
-        parts.runs.prune(0, Deadline.after(SECONDS))
+    forget_index(own)
 
 
 def pages(count: int, *, start: int = 0, word: str = "apples") -> dict[str, str]:
@@ -210,7 +203,7 @@ def test_a_text_that_moves_takes_its_vector_along(bench: Bench) -> None:
     assert (report.added, report.changed, report.removed, report.embedded) == (1, 2, 1, 0)
     assert not told.texts
     resumed = bench.digest()
-    _forget(bench.own)
+    forget_index(bench.own)
     bench.run()
     assert bench.digest() == resumed, "a vector that was used again is not the one that the model makes"
 
@@ -232,7 +225,7 @@ def test_tasks_in_any_order_make_the_index_of_one(bench: Bench, order: tuple[int
     bench.run()
     wanted = bench.digest()
     embedded = bench.embedder.texts
-    _forget(bench.own)
+    forget_index(bench.own)
     told = bench.embedder = HashedWords()
     run_id = bench.begin(3)
     reports = [bench.task(run_id, task) for task in order]
@@ -254,7 +247,7 @@ def test_a_task_that_died_is_done_again(bench: Bench) -> None:
 
     bench.run()
     wanted = bench.digest()
-    _forget(bench.own)
+    forget_index(bench.own)
     run_id = bench.begin(3)
     bench.task(run_id, 2)
     bench.embedder = Dies()

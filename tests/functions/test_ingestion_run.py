@@ -21,7 +21,7 @@ from shared.wiring.ingestion import Wanted
 from shared.wiring.parts import Parts
 from shared.wiring.sources import open_source
 from shared.wiring.stack import services
-from tests.local_stack import SECONDS, live_points, write_site
+from tests.local_stack import SECONDS, forget_index, live_points, write_site
 
 
 def counts(report: Report) -> tuple[int, int, int, int]:
@@ -46,15 +46,9 @@ def site(tmp_path: Path) -> Path:
 def index(stack: Settings, request: pytest.FixtureRequest) -> Iterator[Settings]:
     """The stack's services with an alias, and so an index, of this test's own."""
     own = replace(stack, qdrant_alias=f"t{abs(hash(request.node.name)) % 10**8}-live")
-    _forget(own)
+    forget_index(own)
     yield own
-    _forget(own)
-
-
-def _forget(own: Settings) -> None:
-    with Parts(own) as parts:
-        for one in parts.ledger.generations(Deadline.after(SECONDS)):
-            parts.ledger.forget_generation(one.id, Deadline.after(SECONDS))
+    forget_index(own)
 
 
 Ask = Callable[[str], list[str]]
@@ -105,7 +99,7 @@ def test_the_index_is_the_same_whichever_way_it_came_about(index: Settings, site
     shutil.copy(whole / "pears.md", site / "pears.md")
     ingest.run(index, site, "/docs")
     ids = {point.id for point in live_points(index)}
-    _forget(index)
+    forget_index(index)
     ingest.run(index, whole, "/docs")
     assert {point.id for point in live_points(index)} == ids
 
@@ -197,6 +191,6 @@ def test_a_run_goes_on_where_one_that_failed_stopped(index: Settings, site: Path
     report = run(second)
     assert second.asked < report.chunks - 40
     resumed = points_digest(live_points(index))
-    _forget(index)
+    forget_index(index)
     run(Breaks(10_000))
     assert points_digest(live_points(index)) == resumed

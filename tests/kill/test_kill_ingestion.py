@@ -27,7 +27,7 @@ from shared.wiring.ingestion import Wanted, begin
 from shared.wiring.parts import Parts
 from shared.wiring.stack import services
 from tests.embedders import HashedWords
-from tests.local_stack import SECONDS, environment, live_points, write_site
+from tests.local_stack import SECONDS, environment, forget_index, live_points, write_site
 
 SEED = 20261125
 PAGES = 40
@@ -147,18 +147,13 @@ class Bench:
                 page.content_hash for page in parts.ledger.pages(live.id, Deadline.after(SECONDS)).values()
             )
 
-    def forget(self) -> None:
-        with Parts(self.own) as parts:
-            for one in parts.ledger.generations(Deadline.after(SECONDS)):
-                parts.ledger.forget_generation(one.id, Deadline.after(SECONDS))
-
 
 @contextmanager
 def fresh(stack: Settings, folder: Path, alias: str) -> Iterator[Bench]:
     site = write_site(folder / alias, {f"row-{n:02}.md": text(n, "red") for n in range(PAGES)})
     bench = Bench(replace(stack, qdrant_alias=f"{alias}-live"), site)
     yield bench
-    bench.forget()
+    forget_index(bench.own)
     shutil.rmtree(site)
 
 
@@ -223,7 +218,7 @@ def test_tasks_that_are_killed_are_done_again(stack: Settings, tmp_path: Path, *
         seconds = bench.run("s", model)
         wanted = bench.digest()
         for trial in range(10 if full else 1):
-            bench.forget()
+            forget_index(bench.own)
             with Parts(bench.own) as parts:
                 parts.embedder = HashedWords()
                 run_id = begin(parts, Wanted(str(bench.site), "/docs", "s", tasks=3)).id
