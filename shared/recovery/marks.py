@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
@@ -21,10 +22,11 @@ from shared.resilience.deadline import Deadline
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
     """Object number ``index`` of an attempt is whole: it holds what ``collection`` has from the id ``first``
-    (None: its start) up to the id ``end.next``.
+    (None: its start) up to the id ``end.next``. ``total`` is how many points the collection held then.
     """
 
     collection: str
+    total: int
     ledger_version: int
     index: int
     first: str | None
@@ -63,14 +65,21 @@ def attempts(store: ObjectStore, point: str, deadline: Deadline) -> Iterator[tup
         yield attempt, [mark for name in sorted(names) if (mark := _read(store, name, deadline))]
 
 
-def usable(
-    store: ObjectStore, marks: Sequence[Mark], collection: str, ledger_version: int, deadline: Deadline
-) -> list[Mark]:
-    """The first marks that follow one another without a gap and whose objects are there."""
+@dataclass(frozen=True, slots=True)
+class State:
+    """What an export is of: a collection with so many points, at a version of the ledger."""
+
+    collection: str
+    total: int
+    ledger_version: int
+
+
+def usable(store: ObjectStore, marks: Sequence[Mark], state: State, deadline: Deadline) -> list[Mark]:
+    """The first marks that follow one another without a gap and whose objects are there, all of ``state``."""
     good: list[Mark] = []
     following: str | None = None
     for index, mark in enumerate(marks):
-        fits = (mark.index, mark.collection, mark.ledger_version) == (index, collection, ledger_version)
+        fits = mark.index == index and State(mark.collection, mark.total, mark.ledger_version) == state
         ended = index > 0 and following is None
         if not fits or ended or mark.first != following or not _is_there(store, mark, deadline):
             break

@@ -26,7 +26,7 @@ from shared.ports import (
 from shared.ports.snapshots import VectorSnapshots
 from shared.recovery.crypto import PointCipher
 from shared.recovery.lines import FORMAT, Head, LinesWriter
-from shared.recovery.marks import Mark, attempts, save_mark, usable
+from shared.recovery.marks import Mark, State, attempts, save_mark, usable
 from shared.recovery.patience import Patient
 from shared.recovery.point import SERVICE, ObjectEntry, PartRecord, object_name
 from shared.recovery.streams import part_writer
@@ -210,11 +210,12 @@ class VectorExport:
     ) -> tuple[str, list[Mark]]:
         """The attempt that the objects are of, and their marks."""
         total = patient(lambda deadline: self._source.count(collection, deadline))
-        attempt, marks = self._begun(cut, collection, patient)
+        state = State(collection, total, cut.ledger_version)
+        attempt, marks = self._begun(cut, state, patient)
         watch = _Watch(progress, total, sum(mark.end.points for mark in marks))
         while not marks or marks[-1].end.next is not None:
             first = marks[-1].end.next if marks else None
-            mark = self._next_object(cut, attempt, _Place(collection, len(marks), first), patient, watch)
+            mark = self._next_object(cut, attempt, _Place(state, len(marks), first), patient, watch)
             self._keep(mark, cut.point, attempt, patient)
             marks.append(mark)
         self._check_unchanged(collection, watch.done, patient)
@@ -223,11 +224,11 @@ class VectorExport:
     def _keep(self, mark: Mark, point: str, attempt: str, patient: Patient) -> None:
         patient(lambda deadline: save_mark(self._store, point, attempt, mark, deadline))
 
-    def _begun(self, cut: Cut, collection: str, patient: Patient) -> tuple[str, list[Mark]]:
+    def _begun(self, cut: Cut, state: State, patient: Patient) -> tuple[str, list[Mark]]:
         """The attempt that came farthest, or a new one."""
         best: tuple[str, list[Mark]] = (cut.attempt, [])
         for attempt, marks in attempts(self._store, cut.point, patient.step()):
-            good = usable(self._store, marks, collection, cut.ledger_version, patient.step())
+            good = usable(self._store, marks, state, patient.step())
             as_now = all(bool(mark.entry.key_id) == bool(self._cipher) for mark in good)
             if as_now and len(good) == len(marks) and len(good) > len(best[1]):
                 best = (attempt, good)
@@ -270,6 +271,7 @@ class VectorExport:
         stored = patient(lambda deadline: self._store.stat(name, deadline))
         return Mark(
             collection=place.collection,
+            total=place.state.total,
             ledger_version=cut.ledger_version,
             index=place.index,
             first=place.first,
@@ -299,9 +301,13 @@ class VectorExport:
 class _Place:
     """Where in a collection an object begins, and which one it is."""
 
-    collection: str
+    state: State
     index: int
     first: str | None
+
+    @property
+    def collection(self) -> str:
+        return self.state.collection
 
 
 class _Watch:

@@ -119,6 +119,8 @@ def repair(
         repaired = None
         if not only_look and not found.healthy:
             recorded = _recorded(parts, point, found) if point else iter(())
+            # Not every repair writes to the ledger, and a backup must not go on with what it read before.
+            parts.ledger_clock.step(_soon())
             repaired = mender.mend(found, recorded, progress)
         healthy = found.healthy if repaired is None else examiner.diagnose(progress).healthy
     return RepairReport(found, repaired, healthy, round(time.monotonic() - started, 3))
@@ -174,6 +176,7 @@ def heal(parts: Parts, say: Say) -> None:
             known = replace(found, inspection=replace(found.inspection, unknown=()))
             if not known.healthy:
                 say(f"The index of generation {live.id} is damaged and is repaired; see `lectern repair`.")
+                parts.ledger_clock.step(_soon())
                 mender.mend(known)
     except Missing:
         return  # the collection or what it is made with is gone: ingestion builds another

@@ -296,7 +296,7 @@ def test_a_run_that_was_stopped_is_gone_on_with(world: World) -> None:
     check_vectors(record, world.store, world.cipher(), patient())
 
 
-@pytest.mark.parametrize("change", ["ledger", "collection", "object", "mark", "key"])
+@pytest.mark.parametrize("change", ["ledger", "collection", "points", "object", "mark", "key"])
 def test_it_begins_again_when_something_is_not_as_it_was(world: World, change: str) -> None:
     """Points of two states of the site would be put together to one backup."""
     name = world.fill(many_points(3000))
@@ -306,6 +306,8 @@ def test_it_begins_again_when_something_is_not_as_it_was(world: World, change: s
     mark = next(one for one in names if "mark-00001" in one)
     if change == "collection":
         name = world.fill(many_points(700, seed=3), "g0002")
+    elif change == "points":
+        world.bulk.write(name, many_points(3, seed=4), soon())
     elif change == "object":
         world.store.put(msgspec.json.decode(world.store.get(mark, soon())[0])["entry"]["name"], b"", soon())
     elif change == "mark":
