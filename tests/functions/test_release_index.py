@@ -43,7 +43,7 @@ def test_readers_go_back_to_the_generation_that_a_release_reads(ready: Settings)
         index.switch("g0001", soon())
         assert index.look(soon()).live == "g0001"
         answer = chat.service(parts).ask(chat.question("How cold should apples be stored?", ready), soon())
-        assert (answer.generation, answer.rung) == ("g0001", "hybrid")
+        assert (answer.generation, answer.kind) == ("g0001", "extractive")
 
 
 def test_a_release_knows_what_its_code_needs(ready: Settings) -> None:
