@@ -218,10 +218,14 @@ class _Work:
         """Both parts, or the database alone: ``then`` runs when the new database is known to be whole and
         before it takes its place, so that a run that is killed in between can simply be run again.
         """
+        inner = 0.0
 
         def before_switch(url: str) -> None:
+            nonlocal inner
+            began = time.monotonic()
             self._make_usable(url)
             then()
+            inner = time.monotonic() - began
             if self._wanted.rehearse:
                 raise _Rehearsed
 
@@ -238,7 +242,8 @@ class _Work:
         except _Rehearsed:
             self._rehearsed()
             return
-        self._seconds |= {f"database {phase}": took for phase, took in found.seconds.items()}
+        own = {**found.seconds, "switch": round(found.seconds["switch"] - inner, 3)}
+        self._seconds |= {f"database {phase}": took for phase, took in own.items()}
         for skipped in found.skipped:
             self._say(f"left out: {skipped}")
         self._summary = replace(self._summary, tables=found.tables, rows=found.rows, kept_as=found.kept_as)
