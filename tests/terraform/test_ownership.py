@@ -83,6 +83,11 @@ def test_a_fresh_apply_leaves_nothing_to_do(applied: Applied) -> None:
     assert applied.plan() == NO_CHANGE
 
 
+def test_the_first_image_counts_once(applied: Applied) -> None:
+    """Whoever applies later without naming the image would take every reader to a page that says hello."""
+    assert applied.plan("-var", "image=") == NO_CHANGE
+
+
 def test_no_change_before_during_and_after_a_release_and_after_a_rollback(
     applied: Applied, chat: dict[str, Any]
 ) -> None:
