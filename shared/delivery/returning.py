@@ -12,7 +12,6 @@ from shared.delivery.jobs import deploy_jobs
 from shared.delivery.release import (
     FAILED,
     LEFT,
-    RELEASED,
     ROLLED_BACK,
     Release,
     Step,
@@ -219,7 +218,3 @@ def serving_now(found: Standing) -> dict[str, dict[str, int]]:
         }
         for name, service in found.services.items()
     }
-
-
-RETURNABLE = frozenset({RELEASED, ROLLED_BACK})
-"""States of a release that readers were on."""

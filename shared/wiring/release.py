@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from shared import settings as settings_module
 from shared.delivery import deploying, returning
 from shared.delivery.canary import Canary, Eyes
-from shared.delivery.desk import CALL_SECONDS, Desk, Say
+from shared.delivery.desk import Desk, Say
 from shared.delivery.finishing import Ending, finish
 from shared.delivery.fleet import Fleet, Outcome
 from shared.delivery.platform import FUNCTIONS, Environment, service_name
@@ -31,7 +31,7 @@ from shared.wiring.release_index import LedgerIndex, code_of
 if TYPE_CHECKING:
     from shared.adapters.access_token import TokenProvider
     from shared.adapters.cloud_run_services import CloudRunServices
-    from shared.wiring.release_questions import Token
+    from shared.wiring.release_questions import HttpQuestions, Token
 
 ACCOUNT = "lectern-release"
 """The service account that builds and releases run as, made by Terraform (module cicd)."""
@@ -116,43 +116,45 @@ class Office:
 
     @contextmanager
     def _canary(self, release: str, *, accept_inconclusive: bool) -> Iterator[Canary]:
-        from shared.adapters.monitoring import ENDPOINT, SCOPE, CloudMeasurements
-        from shared.wiring.golden import site_questions
-        from shared.wiring.release_questions import Credentials, HttpProbes, HttpQuestions, questions_of
+        addresses = {name: self.desk.fleet.get(name, self.desk.call()).url for name in self.desk.fleet.names}
+        token = self._tokens()
+        questions = self._questions(release, addresses[self.desk.fleet.chat], token)
+        try:
+            yield Canary(self.desk, self._eyes(questions, addresses, token, accept_inconclusive), release)
+        finally:
+            questions.close()
 
-        own, call = self.settings, Deadline.after(CALL_SECONDS)
-        golden = site_questions(self.parts, call)
+    def _questions(self, release: str, audience: str, token: Token) -> HttpQuestions:
+        """The site's golden questions, with what chat's door asks for."""
+        from shared.wiring.golden import site_questions
+        from shared.wiring.release_questions import Credentials, HttpQuestions, questions_of
+
+        golden = site_questions(self.parts, self.desk.call())
         if golden is None:
             self.desk.say(
                 "No golden questions are set (golden_questions): answers are not judged, only errors."
             )
-        token = self._tokens()
-        chat = self.desk.fleet.chat
-        addresses = {name: self.desk.fleet.get(name, call).url for name in self.desk.fleet.names}
-        public = self.desk.environment.platform.functions["chat"].public
-        credentials = Credentials(
-            token if not public else lambda _audience, _deadline: "", addresses[chat], own.release_api_key
-        )
-        questions = HttpQuestions(
-            self.parts.http, questions_of(golden.questions if golden else None, release), credentials
-        )
+        is_public = self.desk.environment.platform.functions["chat"].public
+        credentials = Credentials(_no_token if is_public else token, audience, self.settings.release_api_key)
+        asked = questions_of(golden.questions if golden else None, release)
+        return HttpQuestions(self.parts.http, asked, credentials)
+
+    def _eyes(
+        self, questions: HttpQuestions, addresses: dict[str, str], token: Token, accept_inconclusive: bool
+    ) -> Eyes:
+        from shared.adapters.monitoring import ENDPOINT, SCOPE, CloudMeasurements
+        from shared.wiring.release_questions import HttpProbes
+
+        own = self.settings
         measurements = CloudMeasurements(
             own.project,
             self.parts.http,
             token=_access_token(own, self.parts, SCOPE),
             endpoint=own.cloud_run_endpoint or ENDPOINT,
         )
-        eyes = Eyes(
-            questions,
-            measurements,
-            HttpProbes(self.parts.http, token, addresses.__getitem__),
-            Criteria(error_rate=own.alert_error_rate),
-            accept_inconclusive,
-        )
-        try:
-            yield Canary(self.desk, eyes, release)
-        finally:
-            questions.close()
+        alive = HttpProbes(self.parts.http, token, addresses.__getitem__)
+        criteria = Criteria(error_rate=own.alert_error_rate)
+        return Eyes(questions, measurements, alive, criteria, accept_inconclusive)
 
     def _tokens(self) -> Token:
         from shared.adapters.identity_tokens import ENDPOINT, IdentityTokens
@@ -164,6 +166,10 @@ class Office:
         return IdentityTokens(
             self.parts.http, account, token=_access_token(own, self.parts, scope), endpoint=endpoint
         )
+
+
+def _no_token(_audience: str, _deadline: Deadline) -> str:
+    return ""
 
 
 @contextmanager
