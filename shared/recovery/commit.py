@@ -76,17 +76,19 @@ def settle(
 ) -> Outcome:
     """Commit the point if its parts are there and belong together; say how far it is.
 
-    Records whose objects are not all there (any more) count as not written. Idempotent.
-    Errors: those of the store and of the key; Corrupt for records that were changed.
+    ``cipher`` seals the manifest. What others wrote is read without it, by its SHA-256 alone: cutting a point
+    needs no right to decrypt, and whoever verifies or restores it checks every seal. Records whose objects
+    are not all there (any more) count as not written. Idempotent. Errors: those of the store and of the key;
+    Corrupt for records that were changed.
     """
-    if manifest := committed(store, point, cipher, deadline):
+    if manifest := committed(store, point, deadline):
         return Outcome("committed", f"recovery point {point} is whole", manifest)
-    neon, qdrant = (whole_records(store, point, part, cipher, deadline) for part in TWO)
+    neon, qdrant = (whole_records(store, point, part, deadline) for part in TWO)
     found = judge(neon, qdrant)
     if isinstance(found, Outcome):
         return found
     parts: dict[str, PartRecord] = {record.part: record for record in found}
-    parts |= {record.part: record for record in whole_records(store, point, "config", cipher, deadline)[-1:]}
+    parts |= {record.part: record for record in whole_records(store, point, "config", deadline)[-1:]}
     manifest = Manifest(
         format=FORMAT,
         id=point,
@@ -102,21 +104,17 @@ def settle(
     )
 
 
-def committed(
-    store: ObjectStore, point: str, cipher: PointCipher | None, deadline: Deadline
-) -> Manifest | None:
-    """The manifest of a point, None when there is none yet."""
+def committed(store: ObjectStore, point: str, deadline: Deadline) -> Manifest | None:
+    """The manifest of a point, None when there is none yet. Its seal is not checked."""
     try:
-        return sealed.read_manifest(store, point, cipher, deadline)
+        return sealed.read_manifest(store, point, None, deadline)
     except Missing:
         return None
 
 
-def whole_records(
-    store: ObjectStore, point: str, part: PartName, cipher: PointCipher | None, deadline: Deadline
-) -> list[PartRecord]:
+def whole_records(store: ObjectStore, point: str, part: PartName, deadline: Deadline) -> list[PartRecord]:
     """The records of a part whose objects are all there, in their size; the latest at the end."""
-    found = sealed.records(store, point, part, cipher, deadline)
+    found = sealed.records(store, point, part, None, deadline)
     return [record for record in found if _is_whole(store, record, deadline)]
 
 
@@ -136,7 +134,7 @@ def _commit(
     try:
         store.put(name, data, deadline, if_generation_match=0)
     except PreconditionFailed:
-        found = committed(store, manifest.id, cipher, deadline)
+        found = committed(store, manifest.id, deadline)
         if found is None:
             raise corrupt(name, "it is there and cannot be read") from None
         return found

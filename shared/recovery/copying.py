@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from shared.errors import Corrupt, Missing, PreconditionFailed
 from shared.ports import ObjectInfo, ObjectStore
-from shared.recovery.point import PREFIX, SERVICE, Manifest, manifest_name
+from shared.recovery.point import PREFIX, SERVICE, Manifest, manifest_name, record_name
 from shared.recovery.sealed import read_manifest
 from shared.resilience.deadline import Deadline
 
@@ -40,7 +40,8 @@ def copy_point(
     manifest = read_manifest(source, point, None, deadline)
     expected = _digests(manifest)
     infos = list(source.list(f"{PREFIX}{point}/", deadline))
-    wanted = [info for info in infos if info.name in expected]
+    records = {record_name(point, record.part, record.attempt) for record in manifest.parts.values()}
+    wanted = [info for info in infos if info.name in expected or info.name in records]
     last = [info for info in infos if info.name == manifest_name(point)]
     sent = size = 0
     for info in [*wanted, *last]:

@@ -66,7 +66,7 @@ class Cutting:
         """Cut several parts under one lease, so that an ingestion cannot come between them. What fails of the
         ``optional`` ones is said, and the point is made without it.
         """
-        if manifest := commit.committed(self.store, self.point, self.cipher, deadline):
+        if manifest := commit.committed(self.store, self.point, deadline):
             return Outcome("committed", f"recovery point {self.point} is whole", manifest)
         holder = f"backup {self.point} {'+'.join(exports)}"
         for _ in range(TRIES):
@@ -105,7 +105,7 @@ class Cutting:
     def _cut(self, part: PartName, export: Export, holding: Holding, deadline: Deadline) -> bool:
         """Whether the part is there, at the version that the ledger has."""
         version = self.ledger.version(deadline)
-        known = commit.whole_records(self.store, self.point, part, self.cipher, deadline)
+        known = commit.whole_records(self.store, self.point, part, deadline)
         if any(record.ledger_version == version for record in known):
             self.say(f"part {part} was cut before at version {version} of the ledger")
             return True

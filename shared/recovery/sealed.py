@@ -106,7 +106,8 @@ def records(
 
 
 def read_manifest(store: ObjectStore, point: str, cipher: PointCipher | None, deadline: Deadline) -> Manifest:
-    """The manifest of a point, whose seal is checked when there is a cipher.
+    """The manifest of a point. With a cipher its seal is checked, and those of the records that went into it:
+    whoever commits a point takes them as they are, because it has no right to decrypt.
 
     Raises Missing when the point was never committed, Corrupt, AccessDenied, and the store's errors.
     """
@@ -130,7 +131,27 @@ def read_manifest(store: ObjectStore, point: str, cipher: PointCipher | None, de
             f"{name} has format {manifest.format}, this release reads up to {FORMAT}",
             hint=f"Use the release that wrote it ({manifest.code_revision or 'a newer one'}).",
         )
+    if cipher and manifest.encrypted:
+        _check_records(store, manifest, cipher, deadline)
     return manifest
+
+
+def _check_records(store: ObjectStore, manifest: Manifest, cipher: PointCipher, deadline: Deadline) -> None:
+    for record in manifest.parts.values():
+        name = record_name(manifest.id, record.part, record.attempt)
+        try:
+            data, _ = store.get(name, deadline)
+        except Missing:
+            raise corrupt(name, "the record is missing") from None
+        found = decode(name, data, PartRecord, cipher, deadline)
+        if msgspec.json.decode(data, type=_File).key is None:
+            raise corrupt(name, "its seal is missing")
+        if _spelled(found) != _spelled(record):
+            raise corrupt(name, "the manifest says something else of this part")
+
+
+def _spelled(record: PartRecord) -> bytes:
+    return msgspec.json.encode(record, order="deterministic")
 
 
 def committed_points(store: ObjectStore, deadline: Deadline) -> Iterator[str]:

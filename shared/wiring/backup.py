@@ -126,7 +126,7 @@ def run(
         config = configuration_export(parts, cipher, extras or Extras(), note)
         exports = _exports(parts, cipher, wanted, config, note=note, watch=watch)
         outcome = cutting.parts(exports, deadline, optional=OPTIONAL)
-        told = _told(parts, point, cipher, outcome, deadline)
+        told = _told(parts, point, outcome, deadline)
     if outcome.state == "committed":
         backups.after_commit(settings, point, note)
     seconds = round(time.monotonic() - began, 1)
@@ -151,8 +151,8 @@ def may_be_cut_again(settings: Settings, point: str, part: PartName) -> bool:
     another ingestion may come between.
     """
     with Parts(settings) as parts:
-        cipher, deadline = point_cipher(settings, point), Deadline.after(ESTIMATE_SECONDS)
-        return len(whole_records(parts.point_store, point, part, cipher, deadline)) < TRIES
+        deadline = Deadline.after(ESTIMATE_SECONDS)
+        return len(whole_records(parts.point_store, point, part, deadline)) < TRIES
 
 
 def _cutting(parts: Parts, point: str, cipher: PointCipher | None, note: Say) -> Cutting:
@@ -245,13 +245,11 @@ def _points_watched(watch: Watch) -> Progress:
     return progress
 
 
-def _told(
-    parts: Parts, point: str, cipher: PointCipher | None, outcome: Outcome, deadline: Deadline
-) -> list[PartRecord]:
+def _told(parts: Parts, point: str, outcome: Outcome, deadline: Deadline) -> list[PartRecord]:
     """The records that the point has, or has so far."""
     if outcome.manifest:
         return list(outcome.manifest.parts.values())
-    found = (whole_records(parts.point_store, point, part, cipher, deadline)[-1:] for part in BOTH)
+    found = (whole_records(parts.point_store, point, part, deadline)[-1:] for part in BOTH)
     return [record for each in found for record in each]
 
 

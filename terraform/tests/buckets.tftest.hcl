@@ -26,7 +26,7 @@ run "recovery_points_cannot_be_deleted_or_published" {
     error_message = "versions and soft delete"
   }
   assert {
-    condition     = google_kms_crypto_key_iam_member.decrypter["drill"].role == "roles/cloudkms.cryptoKeyDecrypter" && google_kms_crypto_key_iam_member.encrypter["backup_neon"].role == "roles/cloudkms.cryptoKeyEncrypterDecrypter"
+    condition     = google_kms_crypto_key_iam_member.decrypter["drill"].role == "roles/cloudkms.cryptoKeyDecrypter" && google_kms_crypto_key_iam_member.encrypter["backup_neon"].role == "roles/cloudkms.cryptoKeyEncrypter"
     error_message = "who wraps and who unwraps"
   }
 }

@@ -5,17 +5,21 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from shared.embedded.folder import FolderStore
-from shared.errors import Missing, PreconditionFailed, Rejected
+from shared.embedded.key_file import KeyFile, make_key_file
+from shared.errors import AccessDenied, Corrupt, Missing, PreconditionFailed, Rejected
 from shared.recovery import commit, sealed
 from shared.recovery.commit import TWO, Outcome, Provenance
+from shared.recovery.crypto import PointCipher
 from shared.recovery.cutting import TRIES, Cutting
-from shared.recovery.point import PartName, PartRecord, manifest_name, object_name, part_prefix
+from shared.recovery.point import PartName, PartRecord, manifest_name, object_name, part_prefix, record_name
 from shared.recovery.streams import check_object, part_writer
 from shared.resilience.deadline import Deadline
 
@@ -63,8 +67,15 @@ def store(tmp_path: Path) -> FolderStore:
 class Exporter:
     """Writes one object that says which version of the ledger it was made of."""
 
-    def __init__(self, store: FolderStore, house: House, part: PartName, during: Callable[[], None]) -> None:
-        self.store, self.house, self.part, self.during = store, house, part, during
+    def __init__(
+        self,
+        store: FolderStore,
+        house: House,
+        part: PartName,
+        during: Callable[[], None],
+        cipher: PointCipher | None = None,
+    ) -> None:
+        self.store, self.house, self.part, self.during, self.cipher = store, house, part, during, cipher
         self.runs = 0
 
     def __call__(self, point: str, attempt: str, deadline: Deadline) -> PartRecord:
@@ -73,7 +84,7 @@ class Exporter:
         version = self.house.ledger_version
         self.during()
         with part_writer(
-            self.store, object_name(point, self.part, attempt, "rows"), None, deadline
+            self.store, object_name(point, self.part, attempt, "rows"), self.cipher, deadline
         ) as writer:
             writer.write(f"version {version}".encode())
         return PartRecord(
@@ -227,6 +238,64 @@ def test_both_parts_in_one_run_share_one_lease(store: FolderStore, house: House)
     assert outcome.state == "committed"
     assert whole(store) == 5
     assert house.held == 0
+
+
+class EncryptsOnly:
+    """A key that a backup may wrap with, and not unwrap."""
+
+    def __init__(self, keys: KeyFile) -> None:
+        self._keys = keys
+
+    @property
+    def key_id(self) -> str:
+        return self._keys.key_id
+
+    def wrap(self, data_key: bytes, context: str, deadline: Deadline) -> bytes:
+        return self._keys.wrap(data_key, context, deadline)
+
+    def unwrap(self, _wrapped: bytes, _key_id: str, context: str, _deadline: Deadline) -> bytes:
+        raise AccessDenied("test", "decrypt", f"{context} is not yours to read")
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> KeyFile:
+    make_key_file(tmp_path / "key")
+    return KeyFile(tmp_path / "key")
+
+
+def cut_sealed(store: FolderStore, house: House, part: PartName, keys: KeyFile) -> Outcome:
+    """Cut a part as a function does that may encrypt and not decrypt."""
+    cipher = PointCipher(EncryptsOnly(keys), POINT)
+    exporter = Exporter(store, house, part, lambda: None, cipher)
+    return replace(cutting(store, house), cipher=cipher).part(part, exporter, soon())
+
+
+def test_cutting_a_point_needs_no_right_to_decrypt(store: FolderStore, house: House, keys: KeyFile) -> None:
+    """Whoever breaks into a backup function could read every backup that there is."""
+    assert cut_sealed(store, house, "neon", keys).state == "waiting"
+    assert cut_sealed(store, house, "neon", keys).state == "waiting"
+    assert cut_sealed(store, house, "qdrant", keys).state == "committed"
+    assert cut_sealed(store, house, "qdrant", keys).state == "committed"
+    manifest = sealed.read_manifest(store, POINT, PointCipher(keys, POINT), soon())
+    assert manifest.encrypted
+
+
+def test_a_forged_record_that_was_committed_is_found(store: FolderStore, house: House, keys: KeyFile) -> None:
+    """Somebody who can write to the bucket could take a table out of the point before it is committed."""
+    cut_sealed(store, house, "neon", keys)
+    (record,) = sealed.records(store, POINT, "neon", None, soon())
+    name = record_name(POINT, "neon", record.attempt)
+    store.put(name, sealed.encode(msgspec.structs.replace(record, objects=()), None, soon()), soon())
+    assert cut_sealed(store, house, "qdrant", keys).state == "committed"
+    genuine = PointCipher(keys, POINT)
+    with pytest.raises(Corrupt, match="its seal is missing"):
+        sealed.read_manifest(store, POINT, genuine, soon())
+    store.put(name, sealed.encode(record, genuine, soon()), soon())
+    with pytest.raises(Corrupt, match="says something else"):
+        sealed.read_manifest(store, POINT, genuine, soon())
+    store.delete(name, soon())
+    with pytest.raises(Corrupt, match="record is missing"):
+        sealed.read_manifest(store, POINT, genuine, soon())
 
 
 def test_no_name_is_written_twice(store: FolderStore, house: House) -> None:

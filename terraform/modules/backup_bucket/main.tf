@@ -37,12 +37,12 @@ resource "google_kms_crypto_key_iam_member" "bucket" {
   member        = "serviceAccount:${data.google_storage_project_service_account.agent.email_address}"
 }
 
-# Backups read back what they wrote, to go on after a kill and to verify.
+# A backup makes a data key of its own and only has it wrapped: whoever breaks into one cannot read older points.
 resource "google_kms_crypto_key_iam_member" "encrypter" {
   for_each = var.wraps ? var.encrypters : {}
 
   crypto_key_id = google_kms_crypto_key.recovery[0].id
-  role          = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
+  role          = "roles/cloudkms.cryptoKeyEncrypter"
   member        = each.value
 }
 
