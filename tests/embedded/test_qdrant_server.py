@@ -50,10 +50,13 @@ def client(server: EmbeddedQdrant) -> Iterator[QdrantClient]:
 
 @pytest.fixture(scope="module")
 def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """One server with the ten points, for tests that leave them as they are."""
+    """One server with the ten points, for tests that leave them as they are, and a collection to write to:
+    which tests come before which is not known when several processes run them.
+    """
     with EmbeddedQdrant(tmp_path_factory.mktemp("stocked")) as running:
         client = QdrantClient(url=running.url, check_compatibility=False)
-        client.create_collection("c", vectors_config=DENSE, sparse_vectors_config=SPARSE)
+        for name in ("c", "written"):
+            client.create_collection(name, vectors_config=DENSE, sparse_vectors_config=SPARSE)
         client.upsert("c", [struct(number) for number in range(10)], wait=True)
         client.close()
         with httpx.Client(base_url=running.url) as http:
@@ -152,8 +155,8 @@ ANSWERS: list[tuple[str, str, Any, Any]] = [
     ("GET", "/collections/c/aliases", None, m.CollectionsAliasesResponse),
     ("GET", "/aliases", None, m.CollectionsAliasesResponse),
     ("PUT", "/collections/c/index", {"field_name": "page", "field_schema": "keyword"}, m.UpdateResult),
-    ("PUT", "/collections/c/points", {"points": [{"id": 1, "vector": {}}]}, m.UpdateResult),
-    ("POST", "/collections/c/points/delete", {"points": [1]}, m.UpdateResult),
+    ("PUT", "/collections/written/points", {"points": [{"id": 1, "vector": {}}]}, m.UpdateResult),
+    ("POST", "/collections/written/points/delete", {"points": [1]}, m.UpdateResult),
     ("POST", "/collections/c/points", {"ids": IDS, "with_payload": True}, list[m.Record]),
     ("POST", "/collections/c/points/scroll", {"limit": 2, "with_vector": True}, m.ScrollResult),
     ("POST", "/collections/c/points/count", {"exact": True}, m.CountResult),

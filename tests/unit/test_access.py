@@ -35,7 +35,7 @@ from shared.resilience.deadline import Deadline
 NOW = 1_764_000_000.0
 TODAY = time.time()
 """google-auth reads the clock itself."""
-DAY = 86_400.0
+DAY = 86_400.0  # also how long tokens hold here: they are checked by the real clock, and a run takes minutes
 
 
 class Clock:
@@ -285,7 +285,7 @@ class Issuer:
         ).encode()
 
     def token(self, kid: str = "r", **changes: object) -> str:
-        claims = {"iss": "https://id.example", "aud": "docs", "sub": "u1", "iat": TODAY, "exp": TODAY + 600}
+        claims = {"iss": "https://id.example", "aud": "docs", "sub": "u1", "iat": TODAY, "exp": TODAY + DAY}
         claims = {name: value for name, value in {**claims, **changes}.items() if value is not None}
         key = self.ec if kid == "e" else self.rsa
         pem = key.private_bytes(
@@ -334,7 +334,7 @@ def test_a_reader_with_a_good_token_may_ask(issuer: Issuer, tokens: ReaderTokens
         {"aud": ["a", "b"]},
         {"exp": TODAY - 600},
         {"exp": None},
-        {"nbf": TODAY + 600},
+        {"nbf": TODAY + DAY},
         {"nbf": "soon"},
         {"sub": None},
         {"sub": 7},

@@ -69,6 +69,19 @@ def working_in(home: Path) -> list[int]:
     return found
 
 
+def is_gone(pid: str) -> bool:
+    """Whether ``pid`` is the number of a process that has ended."""
+    if not pid.isdecimal():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
 def _send(pid: int, number: signal.Signals) -> None:
     try:
         os.kill(pid, number)

@@ -56,6 +56,8 @@ _LONGEST_SOCKET = 100
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
+_CHILD_SECONDS = 5.0
+"""How long a killed owner's child may hold its lock: between its fork and its exec it has a copy."""
 _LOG_BYTES = 5_000_000
 _ATTEMPTS = 3
 
@@ -136,16 +138,18 @@ class EmbeddedPostgres:
 
     def _take_lock(self) -> None:
         lock = (self.home / "lock").open("a+")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        end = time.monotonic() + _CHILD_SECONDS
+        while not _locked(lock):
             lock.seek(0)
             owner = lock.read().strip() or "unknown"
+            if leftovers.is_gone(owner) and time.monotonic() < end:
+                time.sleep(0.01)
+                continue
             lock.close()
             raise StackError(
                 f"The database in {self.home} is in use by process {owner}.",
                 hint="Stop that process, or set LECTERN_HOME to another folder.",
-            ) from None
+            )
         lock.seek(0)
         lock.truncate()
         lock.write(str(os.getpid()))
@@ -308,3 +312,12 @@ class EmbeddedPostgres:
             except subprocess.TimeoutExpired:
                 continue
             return
+
+
+def _locked(lock: IO[str]) -> bool:
+    """Whether the lock is ours now."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
