@@ -41,10 +41,15 @@ class HashedWords:
 
 
 class Free(HashedWords):
-    """Vectors of a digest of the whole text: they mean nothing and cost next to nothing."""
+    """Vectors of a digest of the whole text: they mean nothing and cost next to nothing, and no text is kept:
+    those of a large site would be what fills the memory.
+    """
 
     def __init__(self, model: str = "free", dimensions: int = 64) -> None:
         super().__init__(model, dimensions)
+
+    def embed_documents(self, texts: Sequence[str], deadline: Deadline) -> Embeddings:  # noqa: ARG002
+        return Embeddings(tuple(self._vector(text) for text in texts), 0)
 
     def _vector(self, text: str) -> tuple[float, ...]:
         digest = blake2b(text.encode("utf-8", "replace"), digest_size=self.dimensions).digest()
