@@ -192,3 +192,18 @@ def test_a_database_that_is_still_to_be_made_is_missing_and_not_cut_off(lost) ->
     for _ in range(40):
         with pytest.raises(Missing):
             Wire(address, soon())
+
+
+def test_a_run_that_was_killed_as_it_made_the_database_is_no_obstacle(lost) -> None:
+    """Every later restore would stop at a database that "no restore has made"."""
+    own, _, _ = lost
+    target = replace(own, database_url=own.database_url.replace("/postgres?", "/begun?"))
+    outside = Wire(parse(own.database_url), soon())
+    # What is there between CREATE DATABASE and the comment that marks it.
+    outside.script("CREATE DATABASE begun_restoring CONNECTION LIMIT 77", soon(), "kill")
+    assert restore(target, Wanted(part="neon")).rows
+    limits = outside.script(
+        "SELECT datname, datconnlimit FROM pg_database WHERE datname LIKE 'begun%'", soon(), "look"
+    )
+    outside.close()
+    assert limits == [["begun", -1]]

@@ -16,6 +16,8 @@ OPERATION = "restore"
 _LOCK = 7_243_392
 _COMMENT = "lectern restore"
 _MOST_NAME = 63
+_CONNECTIONS = 77
+"""Most connections to a database that is being built: a number that hardly anybody else sets."""
 _RENAME_PAUSE = 0.2
 _IN_USE = "[55006]"
 
@@ -32,9 +34,12 @@ def claim(outside: Wire, name: str, deadline: Deadline) -> None:
 
 
 def drop_leftover(outside: Wire, name: str, deadline: Deadline) -> None:
-    sql = f"SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = {literal(name)}"  # noqa: S608
+    sql = (
+        "SELECT shobj_description(oid, 'pg_database'), datconnlimit FROM pg_database "  # noqa: S608 - quoted
+        f"WHERE datname = {literal(name)}"
+    )
     rows = outside.script(sql, deadline, OPERATION)
-    if rows and not str(rows[0][0] or "").startswith(_COMMENT):
+    if rows and not str(rows[0][0] or "").startswith(_COMMENT) and rows[0][1] != _CONNECTIONS:
         raise PreconditionFailed(
             SERVICE,
             OPERATION,
@@ -54,6 +59,8 @@ def create(outside: Wire, name: str, target: str, mark: str, deadline: Deadline)
     rows = outside.script(sql, deadline, OPERATION)
     like = f" LC_COLLATE {literal(rows[0][0])} LC_CTYPE {literal(rows[0][1])}" if rows else ""
     made = f"CREATE DATABASE {identifier(name)} TEMPLATE template0 ENCODING 'UTF8'{like}"
+    # A comment is a statement of its own: whoever is killed before it leaves a database that this tells.
+    made += f" CONNECTION LIMIT {_CONNECTIONS}"
     outside.script(made, deadline, OPERATION)
     comment = literal(f"{_COMMENT}: {mark}")
     outside.script(f"COMMENT ON DATABASE {identifier(name)} IS {comment}", deadline, OPERATION)
@@ -80,7 +87,8 @@ def take_name(outside: Wire, name: str, target: str, kept: str, deadline: Deadli
     there = _exists(outside, target, deadline)
     final = identifier(target)
     away = f"ALTER DATABASE {final} RENAME TO {identifier(kept)}; " if there else ""
-    here = f"ALTER DATABASE {identifier(name)} RENAME TO {final}; COMMENT ON DATABASE {final} IS NULL"
+    here = f"ALTER DATABASE {identifier(name)} RENAME TO {final}; COMMENT ON DATABASE {final} IS NULL; "
+    here += f"ALTER DATABASE {final} CONNECTION LIMIT -1"
     while True:
         outside.script(_end_sessions(target, name), deadline, OPERATION)
         try:
