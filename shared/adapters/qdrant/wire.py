@@ -130,8 +130,12 @@ def _whole(read: Read) -> bytes:
 
 
 def _spelled(method: str, seconds: float, query: Mapping[str, str]) -> str:
-    """The query; a POST lets the service give up when we do, which counts in whole seconds."""
-    own = {"timeout": str(max(1, math.ceil(seconds)))} if method == "POST" else {}
+    """The query; a POST that reads lets the service give up when we do, which counts in whole seconds.
+
+    One that writes says ``wait``: Qdrant 1.16 cannot read a time-out in a deletion.
+    """
+    reads = method == "POST" and "wait" not in query
+    own = {"timeout": str(max(1, math.ceil(seconds)))} if reads else {}
     pairs = "&".join(f"{key}={value}" for key, value in {**own, **query}.items())
     return f"?{pairs}" if pairs else ""
 
