@@ -84,11 +84,15 @@ MIGRATION = Variant(
     }
 )
 UNDER_LOAD = _chat(
-    "with lock:\n"
-    "    now = time.monotonic()\n"
-    "    seen[:] = [at for at in seen if at > now - 1.0] + [now]\n"
-    "    busy = len(seen) > 10\n"
-    "if busy:\n"
-    '    raise RuntimeError("no connection left in the pool")',
+    "if request.user_agent.string != 'lectern-release':\n"
+    "    with lock:\n"
+    "        now = time.monotonic()\n"
+    "        seen[:] = [at for at in seen if at > now - 2.0] + [now]\n"
+    "        busy = len(seen) > 13\n"
+    "    if busy:\n"
+    '        raise RuntimeError("no connection left in the pool")',
     before="lock = threading.Lock()\nseen = []\n",
 )
+"""Fails at seven readers a second, which only half of them are. A release's own questions are not counted: they
+come as fast as the machine answers.
+"""
