@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -20,6 +22,8 @@ from shared.retrieval.chunks import STATISTICS_ID
 BATCH_POINTS = 256
 BATCH_BYTES = 8 << 20
 """Bytes of JSON in one upsert, estimated; Qdrant takes 32 MB."""
+IN_FLIGHT = 2
+"""Upserts on their way at a time: the server applies one while the next is read, decrypted and spelled."""
 _SPELLED = 3
 """Bytes of JSON for each byte of a vector: four bytes of float32 take about eleven digits and a comma."""
 
@@ -40,8 +44,6 @@ class There:
 
 class CollectionWork:
     """Works on collections of one Qdrant, patiently. ``seconds`` holds what each phase took."""
-
-    """The single steps, each timed by its phase."""
 
     def __init__(self, bulk: VectorBulk, admin: VectorAdmin, patient: Patient, progress: Progress) -> None:
         self._bulk = bulk
@@ -98,12 +100,28 @@ class CollectionWork:
         """Write the points in bounded batches, the reserved one last; how many were written."""
         reserved: list[PackedPoint] = []
         written = 0
-        for batch in batches(_without_reserved(points, reserved)):
-            self._write_batch(collection, batch)
-            written += len(batch)
+        for size in self._write_batches(collection, batches(_without_reserved(points, reserved))):
+            written += size
             self._progress("restoring points", written, total)
         self._write_batch(collection, reserved)
         return written + len(reserved)
+
+    def _write_batches(self, collection: str, found: Iterable[list[PackedPoint]]) -> Iterator[int]:
+        """The size of each batch, in their order, once it is written; :data:`IN_FLIGHT` at a time."""
+        sent: deque[tuple[int, Future[None]]] = deque()
+
+        def arrived() -> int:
+            size, answer = sent.popleft()
+            answer.result()
+            return size
+
+        with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="upsert") as pool:
+            for batch in found:
+                sent.append((len(batch), pool.submit(self._write_batch, collection, batch)))
+                if len(sent) > IN_FLIGHT:
+                    yield arrived()
+            while sent:
+                yield arrived()
 
     def _write_batch(self, collection: str, batch: list[PackedPoint]) -> None:
         self.patient(lambda deadline: self._bulk.write(collection, batch, deadline))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from shared.ports import ObjectStore, PackedPage, PackedPoint, VectorBulk
@@ -113,18 +114,26 @@ def count_collection(
 ) -> Counted:
     """Read a whole collection. ``total`` is the number of points that is expected, for the progress."""
     counter = Counter()
-    done, offset = 0, None
-    while True:
-        page = read_page(source, collection, offset, patient)
+    done = 0
+    for page in pages(source, collection, patient):
         for point in page.points:
             counter.add(point)
         done += len(page.points)
         progress("comparing points", done, max(total, done))
-        offset = page.next_offset
-        if offset is None:
-            return counter.counted
+    return counter.counted
 
 
-def read_page(source: VectorBulk, collection: str, offset: str | None, patient: Patient) -> PackedPage:
+def pages(source: VectorBulk, collection: str, patient: Patient) -> Iterator[PackedPage]:
+    """A whole collection in the order of ids; the next page is on its way while one is worked on."""
+    with ThreadPoolExecutor(1, thread_name_prefix="scroll") as pool:
+        page = _page(source, collection, None, patient)
+        while page.next_offset is not None:
+            following = pool.submit(_page, source, collection, page.next_offset, patient)
+            yield page
+            page = following.result()
+        yield page
+
+
+def _page(source: VectorBulk, collection: str, offset: str | None, patient: Patient) -> PackedPage:
     """One page of a collection."""
     return patient(lambda deadline: source.read(collection, deadline, offset=offset, limit=PAGE_POINTS))

@@ -93,6 +93,6 @@ UNDER_LOAD = _chat(
     '        raise RuntimeError("no connection left in the pool")',
     before="lock = threading.Lock()\nseen = []\n",
 )
-"""Fails at seven readers a second, which only half of them are. A release's own questions are not counted: they
-come as fast as the machine answers.
+"""Fails at seven readers a second, which only half of them are. A release's own questions are not counted:
+they come as fast as the machine answers.
 """
