@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from shared.batching import batches
 from shared.errors import Corrupt
 from shared.ports import PackedPoint, PackedSparse, VectorAdmin, VectorBulk
 from shared.recovery.patience import Patient
@@ -100,7 +101,10 @@ class CollectionWork:
         """Write the points in bounded batches, the reserved one last; how many were written."""
         reserved: list[PackedPoint] = []
         written = 0
-        for size in self._write_batches(collection, batches(_without_reserved(points, reserved))):
+        found = batches(
+            _without_reserved(points, reserved), _weight, most=BATCH_POINTS, most_weight=BATCH_BYTES
+        )
+        for size in self._write_batches(collection, found):
             written += size
             self._progress("restoring points", written, total)
         self._write_batch(collection, reserved)
@@ -158,21 +162,6 @@ def _without_reserved(points: Iterable[PackedPoint], reserved: list[PackedPoint]
             reserved.append(point)
         else:
             yield point
-
-
-def batches(points: Iterable[PackedPoint]) -> Iterator[list[PackedPoint]]:
-    """Lists of at most :data:`BATCH_POINTS` points and about :data:`BATCH_BYTES`; a larger one goes alone."""
-    batch: list[PackedPoint] = []
-    size = 0
-    for point in points:
-        weight = _weight(point)
-        if batch and (len(batch) == BATCH_POINTS or size + weight > BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(point)
-        size += weight
-    if batch:
-        yield batch
 
 
 def _weight(point: PackedPoint) -> int:

@@ -14,6 +14,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "resilience": {"errors"},
     "ports": {"resilience"},
+    "batching": set(),
     "objects": BASE,
     "sql": BASE,
     "declarations": set(),
@@ -27,8 +28,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": DOMAIN,
     "reporting": DOMAIN,
     "delivery": DOMAIN | {"declarations"},
-    "recovery": DOMAIN | {"sql"},
-    "adapters": BASE | {"objects", "access", "sql"},  # access has the port of token verification
+    "recovery": DOMAIN | {"batching", "sql"},
+    "adapters": BASE | {"batching", "objects", "access", "sql"},  # access has the port of token verification
     "embedded": BASE | {"objects"},
     "wiring": DOMAIN
     | {

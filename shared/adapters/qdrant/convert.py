@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from qdrant_client import models
 
+from shared import batching
 from shared.ports import CollectionSpec, Point, SparseVector
 
 _POINTS = 256  # in a batch
@@ -57,17 +58,7 @@ def _kind(spec: CollectionSpec, name: str) -> str:
 
 def batches(points: Iterable[Point]) -> Iterator[list[Point]]:
     """Lists of at most 256 points and about 4 MB; a larger point goes alone."""
-    batch: list[Point] = []
-    size = 0
-    for point in points:
-        weight = _weight(point)
-        if batch and (len(batch) == _POINTS or size + weight > _BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(point)
-        size += weight
-    if batch:
-        yield batch
+    return batching.batches(points, _weight, most=_POINTS, most_weight=_BYTES)
 
 
 def _weight(point: Point) -> int:
