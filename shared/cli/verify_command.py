@@ -23,7 +23,8 @@ _MB = 1_000_000
 @json_option
 @command_errors
 def command(*, point: str | None, latest: bool, as_json: bool) -> None:
-    """Read a recovery point to its end: every object is authenticated, decrypted and digested.
+    """Read a recovery point to its end: every object is authenticated, decrypted and digested, and they hold
+    the rows and points that the manifest counts.
 
     Nothing is written but the result, which is left beside the point. Only the bucket and the key are needed.
     Exit code 1 when the point is not whole.

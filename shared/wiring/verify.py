@@ -17,6 +17,7 @@ from shared.settings import Settings
 from shared.wiring.backups import LIST_SECONDS, Say, with_bucket
 from shared.wiring.parts import Parts
 from shared.wiring.point_cipher import point_cipher
+from shared.wiring.vectors import patient
 
 VERIFY_SECONDS = 6 * 3600.0
 
@@ -36,8 +37,8 @@ def verify(
         store = parts.point_store
         manifest = chosen(parts, point)
         cipher = point_cipher(settings, manifest.id)
-        deadline = Deadline.after(VERIFY_SECONDS)
-        found = verify_point(store, manifest, cipher, deadline, clock=time.monotonic, watch=watch)
+        calls = patient(Deadline.after(VERIFY_SECONDS))
+        found = verify_point(store, manifest, cipher, calls, clock=time.monotonic, watch=watch)
         try:
             word = "passed" if found.whole else "failed"
             body = asdict(found)

@@ -19,7 +19,7 @@ from shared.wiring.parts import Parts
 from shared.wiring.point_cipher import point_cipher
 from tests.local_stack import filled_stack, write_site
 from tests.recovery.test_restore import answer_record
-from tests.recovery_points import soon
+from tests.recovery_points import patient, soon
 
 SEED = 20261126
 SECONDS = 60.0
@@ -73,7 +73,7 @@ def check(own: Settings) -> set[str]:
                 one.manifest.ledger_version
             }
             cipher = point_cipher(own, one.id)
-            found = verify_point(parts.point_store, one.manifest, cipher, soon(), clock=time.monotonic)
+            found = verify_point(parts.point_store, one.manifest, cipher, patient(), clock=time.monotonic)
             assert found.whole, found.problems
     return {one.id for one in points}
 

@@ -96,7 +96,7 @@ def test_retention_killed_leaves_no_manifest_without_its_parts(tmp_path: Path, f
         kills += killed_after(prune(), rng.uniform(0.5, 1.0) * whole)
         for one in read_catalogue(store, soon()).points:
             assert one.manifest
-            assert verify_point(store, one.manifest, None, soon(), clock=time.monotonic).whole
+            assert verify_point(store, one.manifest, None, patient(soon()), clock=time.monotonic).whole
     finished(lectern(environ, "backups", "prune", "--apply"))
     left = read_catalogue(store, soon())
     assert [one.id for one in left.points] == [f"{day(next(numbers) - 1):%Y%m%dT%H%M%SZ}"]

@@ -16,7 +16,6 @@ from shared.adapters.qdrant.bulk import QdrantBulk
 from shared.embedded.key_file import KeyFile
 from shared.ports import CollectionSpec, ObjectStore, PackedPoint, PackedSparse, Point, SparseVector
 from shared.recovery.crypto import PointCipher
-from shared.recovery.patience import Patient
 from shared.recovery.point import PartRecord
 from shared.recovery.vectors import Cut, Progress, VectorExport, nothing
 from shared.recovery.vectors_restore import VectorRestore
@@ -25,15 +24,11 @@ from shared.retrieval.digest import RunningDigest, packed
 from shared.retrieval.layout import Facts, statistics_point
 from shared.retrieval.statistics import FieldCounter, Statistics
 from tests.contract.qdrant_places import Place
+from tests.recovery_points import patient
 
 POINT = "20261125T030000Z"
 AT = datetime(2026, 11, 25, 3, tzinfo=UTC)
 SPEC = CollectionSpec({"dense": 8}, ("headings", "passages"), ("locale", "url", "version"))
-
-
-def patient(seconds: float = 60.0) -> Patient:
-    """Patience that does not sleep."""
-    return Patient(Deadline.after(seconds), jitter=random.Random(7), sleep=lambda _seconds: None)
 
 
 def reserved(generation: str = "g0001") -> Point:

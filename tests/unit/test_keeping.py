@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from shared.recovery.point import manifest_name, point_id
 from shared.recovery.prune import Pruned, prune
 from shared.recovery.retention import Policy, decide
 from shared.recovery.verify import require_whole, verify_point
+from shared.resilience.deadline import Deadline
 from tests.contract.object_store_subjects import Subject, subject
-from tests.recovery_points import cut_part, cut_point, day, soon
+from tests.recovery_points import commit_point, cut_part, cut_point, day, patient, soon
 
 ONE = Policy(days=0, last=1)
 
@@ -85,7 +87,7 @@ def test_a_retention_policy_of_the_bucket_is_told_and_respected(tmp_path: Path) 
         assert manifest_name(point_id(day(0))) in done.refused[0]
         found = read_catalogue(made.store, soon()).find(point_id(day(0)))
         assert found.manifest
-        assert verify_point(made.store, found.manifest, None, soon(), clock=lambda: 0.0).whole
+        assert verify_point(made.store, found.manifest, None, patient(), clock=lambda: 0.0).whole
         made.fake.hold(manifest_name(point_id(day(0))), on=False)
         assert pruned(made.store).removed == (point_id(day(0)),)
 
@@ -132,31 +134,67 @@ def test_verification_finds_what_is_missing_changed_and_cut(tmp_path: Path, encr
         make_key_file(tmp_path / "key")
         cipher = PointCipher(KeyFile(tmp_path / "key"), point_id(day(0)))
     manifest = cut_point(store, day(0), cipher=cipher, rows=500)
-    good = verify_point(store, manifest, cipher, soon(), clock=lambda: 0.0)
+    good = verify_point(store, manifest, cipher, patient(), clock=lambda: 0.0)
     assert (good.whole, good.empty, good.encrypted) == (True, False, encrypted)
     assert (good.parts["neon"].rows, good.parts["qdrant"].points) == (500, 500)
     name = manifest.parts["neon"].objects[0].name
     data, _ = store.get(name, soon())
     for wrong in (data[:-9], data[:40] + bytes([data[40] ^ 1]) + data[41:], b""):
         store.put(name, wrong, soon())
-        found = verify_point(store, manifest, cipher, soon(), clock=lambda: 0.0)
+        found = verify_point(store, manifest, cipher, patient(), clock=lambda: 0.0)
         assert not found.whole
         assert name in found.problems[0]
     store.delete(name, soon())
-    found = verify_point(store, manifest, cipher, soon(), clock=lambda: 0.0)
+    found = verify_point(store, manifest, cipher, patient(), clock=lambda: 0.0)
     assert len(found.problems) == 1
     with pytest.raises(Corrupt, match=name):
         require_whole(found)
     if encrypted:
         with pytest.raises(AccessDenied, match="no key is configured"):
-            verify_point(store, manifest, None, soon(), clock=lambda: 0.0)
+            verify_point(store, manifest, None, patient(), clock=lambda: 0.0)
+
+
+class Counted(FolderStore):
+    """Counts how often each object is opened."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.opened: Counter[str] = Counter()
+
+    def open_read(self, name: str, deadline: Deadline, *, generation: int | None = None):
+        self.opened[name] += 1
+        return super().open_read(name, deadline, generation=generation)
+
+
+def test_verification_reads_each_object_once_and_tells_all_of_it(tmp_path: Path) -> None:
+    """A point of many vectors would take twice the time, and its progress would end before the work."""
+    cut = cut_point(FolderStore(tmp_path), day(0), rows=2000)
+    store, told = Counted(tmp_path), []
+    assert verify_point(store, cut, None, patient(), clock=lambda: 0.0, watch=told.append).whole
+    assert store.opened == {entry.name: 1 for record in cut.parts.values() for entry in record.objects}
+    assert (told[-1].done, told[-1].total) == (cut.bytes, cut.bytes)
+
+
+def test_all_objects_of_the_vectors_that_are_broken_are_named(tmp_path: Path) -> None:
+    """An operator would copy back one object after the other from the second bucket, with a run for each."""
+    store = FolderStore(tmp_path)
+    cut = cut_part(store, day(0), "qdrant", objects=3)
+    manifest = commit_point(store, day(0), {"qdrant": cut})
+    assert verify_point(store, manifest, None, patient(), clock=lambda: 0.0).whole
+    first, _, last = (entry.name for entry in cut.objects)
+    store.delete(first, soon())
+    store.put(last, b"something else", soon())
+    problems = verify_point(store, manifest, None, patient(), clock=lambda: 0.0).problems
+    assert len(problems) == 2
+    assert first in problems[0]
+    assert last in problems[1]
 
 
 def test_a_point_of_nothing_is_whole_and_says_that_it_is_empty(tmp_path: Path) -> None:
     """An operator of a new site could not tell an empty backup from a broken one."""
     store = FolderStore(tmp_path / "bucket")
     manifest = cut_point(store, day(0), rows=0)
-    found = verify_point(store, manifest, None, soon(), clock=lambda: 0.0)
+    found = verify_point(store, manifest, None, patient(), clock=lambda: 0.0)
     assert found.whole
     assert found.empty
 
@@ -170,7 +208,7 @@ def test_a_copy_is_whole_and_is_not_made_twice(bucket: Subject, tmp_path: Path) 
     assert (first.objects, first.present, again.objects, again.present) == (3, 0, 0, 3)
     manifest = read_catalogue(copies, soon()).find(point_id(day(0))).manifest
     assert manifest
-    assert verify_point(copies, manifest, None, soon(), clock=lambda: 0.0).whole
+    assert verify_point(copies, manifest, None, patient(), clock=lambda: 0.0).whole
 
 
 def test_a_changed_object_is_not_copied(bucket: Subject, tmp_path: Path) -> None:

@@ -8,15 +8,18 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from msgspec.structs import replace
 
 from shared import settings as settings_module
 from shared.cli.main import main
 from shared.embedded.folder import FolderStore
-from shared.recovery.point import point_id
+from shared.embedded.key_file import KeyFile, make_key_file
+from shared.recovery.crypto import PointCipher
+from shared.recovery.point import PartName, point_id
 from shared.recovery.sealed import committed_points
 from shared.recovery.status import read_status
 from shared.wiring import backups
-from tests.recovery_points import cut_point, day, soon
+from tests.recovery_points import commit_point, cut_part, cut_point, day, soon
 
 
 class Shell:
@@ -108,6 +111,36 @@ def test_a_broken_point_ends_with_1_and_a_name(shell: Shell) -> None:
     assert done.exit_code == 1
     assert broken in done.stderr
     assert "is NOT whole" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "problem"),
+    [
+        ("qdrant", {"points": 2}, "3 points instead of 2"),
+        ("qdrant", {"digest": "0" * 32}, "as many points as recorded, but not the same ones"),
+        ("qdrant", {"statistics": "ab"}, "the reserved point with the statistics is another one"),
+        ("qdrant", {"points": "many"}, "is not understood"),
+        ("neon", {"tables": []}, "does not tell where every table is"),
+        ("neon", {}, "it holds 3 rows, 4 are recorded"),
+    ],
+)
+def test_a_record_that_its_objects_do_not_fit_is_found(
+    shell: Shell, part: PartName, change: dict[str, object], problem: str
+) -> None:
+    """What a bug, or somebody with the key, put together of good objects would be found when it is needed."""
+    make_key_file(shell.folder / "key")
+    shell.environ["LECTERN_BACKUP_KEY_FILE"] = str(shell.folder / "key")
+    cipher = PointCipher(KeyFile(shell.folder / "key"), point_id(day(3)))
+    parts = {name: cut_part(shell.store, day(3), name, cipher=cipher) for name in ("neon", "qdrant")}
+    good = parts[part]
+    entries = good.objects if change else tuple(replace(entry, rows=4) for entry in good.objects)
+    parts[part] = replace(good, objects=entries, details=good.details | change)
+    commit_point(shell.store, day(3), parts, cipher)
+    done = shell.run("verify")
+    assert done.exit_code == 1
+    assert problem in done.stderr
+    assert done.stderr.count("broken:") == 1
+    assert not shell.json("backups")[0]["verified"]
 
 
 def test_a_bucket_without_points_says_what_to_do(shell: Shell, tmp_path: Path) -> None:

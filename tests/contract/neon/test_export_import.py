@@ -34,8 +34,10 @@ from shared.recovery.neon_part import Files, NeonFacts, export, plain_files
 from shared.recovery.neon_restore import restore, restore_table
 from shared.recovery.point import PartRecord
 from shared.recovery.progress import Progress
+from shared.recovery.verify import verify_point
 from shared.resilience.deadline import Deadline
 from tests.quick_folder import quick_folder
+from tests.recovery_points import commit_point, day, patient
 
 POINT = "20260131T030000Z"
 QUICK = {"fsync": "off"}
@@ -181,6 +183,8 @@ def test_odd_names_and_values_come_back(
     """A table that somebody else made in the database would break its backup, or come back changed."""
     source.run(ODD)
     record = exported(source, files, connections=connections)
+    point = commit_point(files.store, day(0), {"neon": record}, files.cipher)
+    assert verify_point(files.store, point, files.cipher, patient(), clock=time.monotonic).problems == ()
     result = restored(record, files, target)
     assert (result.kept_as, result.skipped) == ("", ())
     again = exported(target, files)
