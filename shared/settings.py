@@ -401,6 +401,12 @@ class Settings:
         "a key file as well, new points use this one and the file's keys still read.",
         section=_RECOVERY,
     )
+    backup_earlier_kms_keys: tuple[str, ...] = setting(
+        (),
+        "Cloud KMS keys that `backup_kms_key` named before: they still decrypt older points. A point that "
+        "names any other key is refused.",
+        section=_RECOVERY,
+    )
     kms_endpoint: str = setting(
         "",
         "Address of a Cloud KMS stand-in; empty for the real one.",

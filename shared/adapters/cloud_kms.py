@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import google_crc32c
@@ -54,17 +54,29 @@ _HINTS: dict[type[DependencyError], str] = {
 
 class CloudKms:
     """Implements :class:`~shared.ports.KeyWrapper` with one symmetric key, named
-    ``projects/…/locations/…/keyRings/…/cryptoKeys/…``. ``token`` None calls anonymously: for a stand-in.
+    ``projects/…/locations/…/keyRings/…/cryptoKeys/…``. ``earlier`` are further keys that unwrap; no other key
+    is asked to, whatever a recovery point names. ``token`` None calls anonymously: for a stand-in.
     """
 
     def __init__(
-        self, key: str, client: httpx.Client, token: TokenProvider | None = None, endpoint: str = ENDPOINT
+        self,
+        key: str,
+        client: httpx.Client,
+        token: TokenProvider | None = None,
+        endpoint: str = ENDPOINT,
+        *,
+        earlier: Sequence[str] = (),
     ) -> None:
-        if not _NAME.fullmatch(key):
-            raise SettingsError(
-                [f"backup_kms_key: {key!a} is not projects/…/locations/…/keyRings/…/cryptoKeys/…"]
-            )
+        named = [("backup_kms_key", key), *(("backup_earlier_kms_keys", name) for name in earlier)]
+        wrong = [
+            f"{setting}: {name!a} is not projects/…/locations/…/keyRings/…/cryptoKeys/…"
+            for setting, name in named
+            if not _NAME.fullmatch(name)
+        ]
+        if wrong:
+            raise SettingsError(wrong)
         self._key = key
+        self._unwrapping = {key, *earlier}
         self._client = client
         self._token = token
         self._endpoint = endpoint.rstrip("/")
@@ -89,8 +101,15 @@ class CloudKms:
                 f"{context} is encrypted with key {key_id}, which is none of Cloud KMS",
                 hint="Set LECTERN_BACKUP_KEY_FILE to the file that holds it.",
             )
+        if key_id not in self._unwrapping:
+            # Whoever writes to the bucket can name a key of their own there, and seal all they like with it.
+            raise AccessDenied(
+                SERVICE,
+                "decrypt",
+                f"{context} is encrypted with key {key_id}, which is none of yours",
+                hint="A former key of yours goes into LECTERN_BACKUP_EARLIER_KMS_KEYS; else it is forged.",
+            )
         body = {"ciphertext": _text(wrapped), "ciphertextCrc32c": _checksum(wrapped)}
-        # The key that the point names, which may be an earlier one than that of today's settings.
         return _checked(self._call(key_id, "decrypt", body, context, deadline), "plaintext", "decrypt")
 
     def _call(

@@ -76,4 +76,10 @@ def _kms(settings: Settings) -> KeyWrapper:
     if not settings.kms_endpoint:
         own = settings.storage_credentials == "metadata"
         token = MetadataToken(client) if own else DefaultCredentialsToken(scope=SCOPE)
-    return CloudKms(settings.backup_kms_key, client, token, settings.kms_endpoint or ENDPOINT)
+    return CloudKms(
+        settings.backup_kms_key,
+        client,
+        token,
+        settings.kms_endpoint or ENDPOINT,
+        earlier=settings.backup_earlier_kms_keys,
+    )

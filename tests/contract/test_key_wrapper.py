@@ -112,6 +112,26 @@ def test_rotation_leaves_old_points_readable(cloud: CloudKms, kms: FakeKms) -> N
         cloud.wrap(DATA_KEY, CONTEXT, soon())
 
 
+def test_a_key_of_somebody_else_opens_nothing(kms: FakeKms, client: httpx.Client) -> None:
+    """Who can write to the bucket would seal a point with a key of their own, and it would be restored."""
+    theirs, former = f"{NAME}-theirs", f"{NAME}-former"
+    kms.keys |= {theirs: Key(), former: Key()}
+    own = {"LECTERN_BACKUP_KMS_KEY": NAME, "LECTERN_KMS_ENDPOINT": kms.url}
+    forged = CloudKms(theirs, client, None, kms.url).wrap(DATA_KEY, CONTEXT, soon())
+    old = CloudKms(former, client, None, kms.url).wrap(DATA_KEY, CONTEXT, soon())
+    before = key_wrapper(settings_module.load(own))
+    after = key_wrapper(settings_module.load({**own, "LECTERN_BACKUP_EARLIER_KMS_KEYS": former}))
+    assert before is not None
+    assert after is not None
+    for keys in (before, after):
+        with pytest.raises(errors.AccessDenied, match=r"none of yours.*LECTERN_BACKUP_EARLIER_KMS_KEYS"):
+            keys.unwrap(forged, theirs, CONTEXT, soon())
+    with pytest.raises(errors.AccessDenied):
+        before.unwrap(old, former, CONTEXT, soon())
+    assert after.unwrap(old, former, CONTEXT, soon()) == DATA_KEY
+    assert kms.calls.count("decrypt") == 1
+
+
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
@@ -164,6 +184,8 @@ def test_a_key_that_is_named_wrongly_is_refused(client: httpx.Client) -> None:
     """The first backup would find out, at night."""
     with pytest.raises(errors.SettingsError, match="cryptoKeys"):
         CloudKms("points", client)
+    with pytest.raises(errors.SettingsError, match="backup_earlier_kms_keys: 'points'"):
+        CloudKms(NAME, client, earlier=["points"])
 
 
 def test_with_both_the_new_one_writes_and_both_read(kms: FakeKms, tmp_path: Path) -> None:
