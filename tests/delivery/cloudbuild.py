@@ -89,6 +89,11 @@ class CloudBuild:
                 return False
         return True
 
+    def environment_of(self, name: str) -> dict[str, str]:
+        """The variables that a step gets."""
+        [step] = [one for one in self.build["steps"] if one.get("id") == name]
+        return self._environment(step)
+
     def report(self) -> str:
         """A line for each step, for people."""
         return "\n".join(

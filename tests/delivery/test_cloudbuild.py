@@ -17,7 +17,7 @@ import pytest
 from shared.delivery.release import RELEASED, Manifests, Release
 from shared.embedded.folder import FolderStore
 from shared.resilience.deadline import Deadline
-from shared.settings import ROOT
+from shared.settings import ROOT, declarations
 from tests.delivery import variants
 from tests.delivery.cloudbuild import CloudBuild, Mistake, Replaced
 from tests.delivery.place import CANARY, Built, Place, Readers
@@ -123,6 +123,21 @@ def test_a_promotion_takes_the_same_digest(somewhere: Place, base: Built, tmp_pa
     assert somewhere.one_set() == made.id
     revision = somewhere.run.store.revision(f"lectern-drill-{made.id}")
     assert revision.template["containers"][0]["image"] == proved.image
+
+
+def test_the_tests_of_a_build_meet_no_service(tmp_path: Path) -> None:
+    """Every build would end in its tests, or these would write into staging's bucket."""
+    made = CloudBuild(
+        FILE, tmp_path, {"PATH": "/usr/bin"}, secrets={"DATABASE_URL": "d", "QDRANT_API_KEY": "q"}
+    )
+    chosen = set(made.environment_of("test")) & {one.env for one in declarations()}
+    assert not chosen
+    for step in made.build["steps"]:
+        if "shared.cli.main" in step["script"]:
+            given = made.environment_of(step["id"])
+            assert (given.get("LECTERN_ENV"), given.get("PYTHONPATH")) == ("staging", str(tmp_path)), step[
+                "id"
+            ]
 
 
 STEP = "steps:\n  - id: one\n    name: python:3\n    {more}\n"

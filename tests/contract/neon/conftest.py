@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +30,7 @@ def unix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]
 def database(request: pytest.FixtureRequest) -> Iterator[DatabaseUrl]:
     """A migrated database on each server."""
     if request.param == "DATABASE_URL":
-        address = os.environ["DATABASE_URL"]
+        address = neon_servers.REAL
     elif request.param == "unix":
         address = request.getfixturevalue("unix").url
     else:
