@@ -20,7 +20,7 @@ from shared.recovery.vectors import Progress, VectorFacts
 from shared.recovery.vectors_check import count_collection
 from shared.retrieval.chunks import STATISTICS_ID
 
-BATCH_POINTS = 256
+BATCH_POINTS = 128
 BATCH_BYTES = 8 << 20
 """Bytes of JSON in one upsert, estimated; Qdrant takes 32 MB."""
 IN_FLIGHT = 2
