@@ -24,13 +24,13 @@ from shared.recovery.neon_part import Files, stored_tables
 from shared.recovery.pausing import schedules_paused
 from shared.recovery.point import SERVICE, Manifest
 from shared.recovery.progress import Meter, Watch, nobody
-from shared.recovery.restore import Part, Summary, Wanted, choose, expected, shortfall
+from shared.recovery.restore import PARTS, Part, Summary, Wanted, choose, expected, shortfall
 from shared.recovery.sealed import read_manifest
 from shared.recovery.vectors import VectorFacts
 from shared.recovery.vectors_check import check_vectors
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
-from shared.wiring import upkeep, vectors
+from shared.wiring import restored, upkeep, vectors
 from shared.wiring.backup import direct_address
 from shared.wiring.backups import LIST_SECONDS, Say
 from shared.wiring.parts import Parts
@@ -197,6 +197,8 @@ class _Work:
         else:
             self._database(lambda: None)
         self._tend()
+        if not self._wanted.rehearse:
+            self._prepare_for_outages()
         return replace(self._summary, seconds=self._seconds, next_steps=tuple(self._next_steps()))
 
     def _table(self, table: str) -> None:
@@ -332,6 +334,17 @@ class _Work:
                 self._summary = replace(self._summary, replayed=drained.replayed)
         except DependencyError as error:
             self._say(f"what waits in the bucket is replayed by the next ingestion: {error}")
+
+    def _prepare_for_outages(self) -> None:
+        """The bucket of what readers are answered from in an outage may have been lost, too."""
+        both = not self._wanted.to and self._wanted.parts() == PARTS
+        with Parts(self._settings) as parts:
+            if "qdrant" in self._wanted.parts():
+                facts = self._manifest.parts["qdrant"].facts(VectorFacts)
+                with self._timed("lifeboat"):
+                    restored.write_lifeboat(parts, facts, self._watch, self._say, with_ledger=both)
+            if both:
+                restored.write_suggestions(parts, self._say)
 
     def _next_steps(self) -> Iterator[str]:
         wished = self._wanted.parts()

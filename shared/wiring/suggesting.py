@@ -15,6 +15,7 @@ from shared.wiring.parts import Parts
 
 SECONDS = 300.0
 PAGES_AT_ONCE = 500
+_NOT_MADE = "the suggestions were not made"
 
 
 def suggest(parts: Parts, report: Report, warn: Callable[[str], object] = lambda _line: None) -> int:
@@ -26,9 +27,18 @@ def suggest(parts: Parts, report: Report, warn: Callable[[str], object] = lambda
         changed = report.added or report.changed or report.removed
         if not changed and parts.suggestions.exist(report.generation, deadline):
             return 0
-        return _suggest(parts, report.generation, deadline)
     except LecternError as error:
-        warn(f"the suggestions were not made: {error}")
+        warn(f"{_NOT_MADE}: {error}")
+        return 0
+    return renew(parts, report.generation, warn)
+
+
+def renew(parts: Parts, generation: str, warn: Callable[[str], object]) -> int:
+    """Make the suggestions of a generation, whatever there is already; otherwise as :func:`suggest`."""
+    try:
+        return _suggest(parts, generation, Deadline.after(SECONDS))
+    except LecternError as error:
+        warn(f"{_NOT_MADE}: {error}")
         return 0
 
 

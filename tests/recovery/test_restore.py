@@ -14,19 +14,23 @@ import pytest
 from shared import settings as settings_module
 from shared.adapters.neon.url import parse
 from shared.adapters.neon.wire import Wire
+from shared.answering.suggestions import OBJECT as SUGGESTIONS
 from shared.embedded.folder import FolderStore
 from shared.embedded.key_file import make_key_file
 from shared.errors import Corrupt, Missing, PreconditionFailed
 from shared.ports import AnswerRecord, Deletion
 from shared.recovery.point import Manifest
+from shared.recovery.progress import Progress
 from shared.recovery.restore import Wanted
+from shared.recovery.vectors import VectorFacts
 from shared.resilience.deadline import Deadline
+from shared.retrieval.lifeboat_store import LifeboatStore, Pointer
 from shared.settings import Settings
-from shared.wiring import chat
+from shared.wiring import chat, ingest
 from shared.wiring.parts import Parts
 from shared.wiring.restore import plan, restore
 from shared.wiring.stack import services
-from tests.local_stack import filled_stack, live_points, write_site
+from tests.local_stack import ORCHARD, filled_stack, live_points, write_site
 from tests.recovery.whole_points import cut
 from tests.recovery_points import soon
 
@@ -104,6 +108,74 @@ def test_an_operator_who_lost_everything_is_back(lost, tmp_path: Path) -> None:
         assert again.kept_as
         assert (again.rows, again.written) == (done.rows, 0)
         assert count(ready, "answers") == 40
+
+
+def boat(own: Settings) -> Pointer:
+    with Parts(own) as parts:
+        return LifeboatStore(parts.object_store).pointer(soon())
+
+
+def suggested(own: Settings) -> bytes:
+    with Parts(own) as parts:
+        return parts.object_store.get(SUGGESTIONS, soon())[0]
+
+
+def without_qdrant(own: Settings) -> Settings:
+    """Neither Qdrant nor the passages in Postgres can be asked."""
+    return replace(own, qdrant_url="http://127.0.0.1:9", database_url="postgresql://u:p@127.0.0.1:9/none")
+
+
+def test_readers_are_answered_in_an_outage_that_follows(lost, tmp_path: Path) -> None:
+    """After the loss of a region a second failure would leave readers without answers until an ingestion."""
+    own, _, _ = lost
+    with empty_stack(own, tmp_path / "home") as ready:
+        told: list[Progress] = []
+        done = restore(ready, Wanted(), watch=told.append)
+        assert done.seconds["lifeboat"] > 0
+        assert [(one.done, one.total) for one in told if one.phase == "lifeboat"] == [(done.points - 1,) * 2]
+        assert boat(ready).content == boat(own).content
+        assert suggested(ready) == suggested(own)
+        with Parts(without_qdrant(ready)) as parts:
+            answer = chat.service(parts).ask(chat.question(QUESTION, ready), Deadline.after(30))
+        assert (answer.rung, answer.citations[0].url) == ("lifeboat", LINK)
+        # Ingestion finds what it would have written itself, and so leaves it.
+        before = boat(ready)
+        ingest.run(ready, Path(own.home).parent / "site", "/docs")
+        assert boat(ready) == before
+
+
+def test_a_lifeboat_with_later_pages_stays(lost, tmp_path: Path) -> None:
+    """Readers would be shown an older site in an outage, although the newer one was there."""
+    own, manifest, _ = lost
+    site = write_site(tmp_path / "site", {**ORCHARD, "new.md": "# New\n\nPlums are sold from June on.\n"})
+    with empty_stack(own, tmp_path / "home") as ready:
+        restore(ready, Wanted())
+        ingest.run(ready, site, "/docs")
+        later = boat(ready)
+        restore(ready, Wanted(part="qdrant", replace=True))
+        assert boat(ready) == later
+        # Without one, that of the point is better than none; the next ingestion writes its own.
+        with Parts(ready) as parts:
+            parts.object_store.delete("lifeboats/current.json", soon())
+        restore(ready, Wanted(part="qdrant", replace=True))
+        facts = manifest.parts["qdrant"].facts(VectorFacts)
+        assert (boat(ready).generation, boat(ready).content) == (facts.generation, facts.digest)
+        ingest.run(ready, site, "/docs")
+        assert boat(ready).content == later.content
+
+
+def test_a_lifeboat_that_cannot_be_written_is_said(lost, tmp_path: Path) -> None:
+    """A restore of hours would be called failed for the sake of a file that ingestion writes anyway."""
+    own, _, before = lost
+    with empty_stack(own, tmp_path / "home") as ready:
+        objects = Path(ready.storage_bucket.removeprefix("file://")) / "objects"
+        objects.mkdir(parents=True, exist_ok=True)
+        (objects / "lifeboats").write_text("no folder")
+        (objects / "suggestions").write_text("no folder")
+        said: list[str] = []
+        assert restore(ready, Wanted(), say=said.append).points == len(before)
+        assert any("the lifeboat was not written" in line and "lectern ingest" in line for line in said)
+        assert any("the suggestions were not made" in line for line in said)
 
 
 def test_what_readers_deleted_since_stays_deleted(lost, tmp_path: Path) -> None:
