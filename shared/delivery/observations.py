@@ -8,7 +8,6 @@ from shared.ports import Readers
 
 LIMITED = 429
 NOBODY = Readers()
-_SERVER_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +32,8 @@ class Asked:
 
     @property
     def failed(self) -> bool:
-        """No answer, or an error of ours."""
-        return not self.status or self.status >= _SERVER_ERROR
+        """No answer, an error, or a refusal: a question that is asked of every release is a good one."""
+        return self.counts and not self.answered
 
     @property
     def answered(self) -> bool:

@@ -91,7 +91,7 @@ def _findings(seen: Observation, criteria: Criteria) -> Iterator[Finding]:
     if pairs:
         yield _failures(pairs, criteria)
         yield _latency(pairs, criteria)
-        yield from _answers(tuple(p for p in pairs if p.candidate.answered and p.stable.answered), criteria)
+        yield from _answers(pairs, criteria)
     if seen.unmeasured:
         yield Finding("readers", "unknown", f"readers' requests could not be measured: {seen.unmeasured}")
     if seen.candidate.requests:
@@ -111,11 +111,17 @@ def _enough(pairs: tuple[Pair, ...], criteria: Criteria) -> Finding:
 def _failures(pairs: tuple[Pair, ...], criteria: Criteria) -> Finding:
     failed, failed_stable = _count(pairs, lambda asked: asked.failed)
     number = len(pairs)
-    words = f"{failed} of {number} failed ({failed_stable} on stable)"
+    words = f"{failed} of {number} failed{_statuses(pairs)} ({failed_stable} on stable)"
     if Share(failed, number).exceeds(Share(failed_stable, number), criteria.error_rate, criteria.chance):
         return Finding("errors", "worse", words)
     both = sum(pair.candidate.failed and pair.stable.failed for pair in pairs)
     return Finding("errors", "unknown" if both > _HALF * number else "same", words)
+
+
+def _statuses(pairs: tuple[Pair, ...]) -> str:
+    """What the candidate answered instead; empty where it did not fail."""
+    seen = sorted({pair.candidate.status for pair in pairs if pair.candidate.failed})
+    return f" with {', '.join(str(status or 'no answer') for status in seen)}" if seen else ""
 
 
 def _latency(pairs: tuple[Pair, ...], criteria: Criteria) -> Finding:
@@ -133,9 +139,13 @@ def _latency(pairs: tuple[Pair, ...], criteria: Criteria) -> Finding:
 
 
 def _answers(pairs: tuple[Pair, ...], criteria: Criteria) -> Iterator[Finding]:
-    """The answers themselves, question by question."""
+    """The answers themselves, question by question, where both gave one."""
+    failed, _ = _count(pairs, lambda asked: asked.failed)
+    mends = failed < _HALF * len(pairs)
+    pairs = tuple(pair for pair in pairs if pair.candidate.answered and pair.stable.answered)
     if not pairs:
-        yield Finding("answers", "same", "stable answered nothing to compare answers with")
+        words = "nothing was answered by both: answers were not compared"
+        yield Finding("answers", "same" if mends else "unknown", words)
         return
     known = tuple(pair for pair in pairs if pair.candidate.right is not None)
     if known:

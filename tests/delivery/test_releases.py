@@ -39,6 +39,7 @@ rows: list[str] = []
 BAD = [
     pytest.param("crash at start", variants.CRASH, "did not come up", AT_TAG, marks=full, id="crash"),
     pytest.param("500s", variants.ERRORS, "unhealthy", AT_TAG, marks=full, id="500s"),
+    pytest.param("refuses all (404)", variants.REFUSES, "unhealthy", AT_TAG, marks=full, id="refuses"),
     pytest.param("slow", variants.SLOW, "unhealthy", AT_TAG, marks=full, id="slow"),
     pytest.param("out of memory", variants.OUT_OF_MEMORY, "unhealthy", AT_TAG, marks=full, id="memory"),
     pytest.param("wrong answers (citations off)", variants.UNCITED, "unhealthy", AT_TAG, id="wrong"),

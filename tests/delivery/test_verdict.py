@@ -21,6 +21,7 @@ SLOW = Asked("q", 200, 2.0, right=True, cited=True)
 FAILED = Asked("q", 500, 0.1)
 SILENT = Asked("q", 0, 30.0)
 LIMITED = Asked("q", 429, 0.01)
+REFUSED = Asked("q", 404, 0.01)
 
 
 def pairs(candidate: Asked, stable: Asked = GOOD, number: int = 20) -> tuple[Pair, ...]:
@@ -37,11 +38,28 @@ def quick(requests: int, errors: int = 0) -> Readers:
         pytest.param(Observation(pairs(GOOD)), "healthy", "", id="as good"),
         pytest.param(Observation(pairs(FAILED)), "unhealthy", "errors", id="500s"),
         pytest.param(Observation(pairs(SILENT)), "unhealthy", "errors", id="no answer"),
+        *(
+            pytest.param(
+                Observation(pairs(Asked("q", status, 0.01))),
+                "unhealthy",
+                "errors",
+                id=f"refuses with {status}",
+            )
+            for status in (302, 400, 401, 403, 404)
+        ),
         pytest.param(Observation(pairs(SLOW)), "unhealthy", "latency", id="slow"),
         pytest.param(Observation(pairs(WRONG)), "unhealthy", "answers", id="wrong"),
         pytest.param(Observation(pairs(UNCITED)), "unhealthy", "citations", id="citations off"),
         pytest.param(Observation(pairs(DEGRADED)), "unhealthy", "degraded", id="only it is without Gemini"),
         pytest.param(Observation(pairs(FAILED, FAILED)), "inconclusive", "errors", id="both fail"),
+        pytest.param(Observation(pairs(REFUSED, REFUSED)), "inconclusive", "errors", id="both refuse"),
+        pytest.param(
+            Observation(pairs(REFUSED, number=10) + pairs(GOOD, REFUSED, number=10)),
+            "inconclusive",
+            "answers",
+            id="nothing answered by both",
+        ),
+        pytest.param(Observation(pairs(GOOD, REFUSED)), "healthy", "", id="it mends stable's refusals"),
         pytest.param(Observation(pairs(DEGRADED, DEGRADED)), "inconclusive", "degraded", id="Gemini is out"),
         pytest.param(Observation(pairs(SLOW, SLOW)), "healthy", "", id="both slow"),
         pytest.param(Observation(pairs(GOOD, FAILED)), "healthy", "", id="it mends what stable has"),
@@ -86,6 +104,11 @@ def test_verdicts(seen: Observation, outcome: str, measure: str) -> None:
     assert all(reason.strip() for reason in found.reasons)
 
 
+def test_a_refusal_is_named() -> None:
+    """Nobody would know from the reasons whether to look for a crash or for a route that is gone."""
+    assert "20 of 20 failed with 404 (0 on stable)" in judge(Observation(pairs(REFUSED))).reasons
+
+
 def test_one_failure_condemns_nobody() -> None:
     """A good release would be taken back for one unlucky request."""
     seen = Observation((*pairs(GOOD, number=19), Pair(FAILED, GOOD)))
@@ -109,7 +132,9 @@ def test_the_exact_tests_give_known_values() -> None:
 
 
 @given(
-    st.lists(st.sampled_from([GOOD, FAILED, SLOW, WRONG, UNCITED, DEGRADED, SILENT, LIMITED]), max_size=40),
+    st.lists(
+        st.sampled_from([GOOD, FAILED, SLOW, WRONG, UNCITED, DEGRADED, SILENT, LIMITED, REFUSED]), max_size=40
+    ),
     st.integers(0, 200),
 )
 def test_the_same_on_both_sides_condemns_nobody(asked: list[Asked], requests: int) -> None:

@@ -68,6 +68,7 @@ GOOD = Variant(
 )
 CRASH = Variant(written={"functions/chat.py": 'raise RuntimeError("a module that is not there any more")\n'})
 ERRORS = _chat('raise RuntimeError("the field was renamed")')
+REFUSES = _chat('return {"error": "there is no such page"}, 404')
 SLOW = _chat("time.sleep(1.5)")
 OUT_OF_MEMORY = _chat("kept.append(bytearray(b'x' * (40 << 20)))", before="kept = []\n")
 _FINISH = "    def _finish(self, ask: _Ask, answer: Answer, written: Written, cost_usd: float) -> Finished:\n"
