@@ -13,6 +13,7 @@ from typing import Any
 import click
 import pytest
 import yaml
+from pathspec import GitIgnoreSpec
 
 from shared.cli.main import main
 from shared.delivery.template import JOB_COMMAND
@@ -126,6 +127,27 @@ def test_the_image_is_described() -> None:
     source, target = given["GOOGLE_FUNCTION_SOURCE"], given["GOOGLE_FUNCTION_TARGET"]
     assert f"def {target}(" in (ROOT / source).read_text()
     assert given["GOOGLE_RUNTIME_VERSION"].startswith("3.13")
+
+
+def test_the_image_holds_nothing_that_the_build_wrote() -> None:
+    """Each image would carry a second copy of every package: steps share the folder that it is made of."""
+    described = tomllib.loads((ROOT / "project.toml").read_text())
+    excluded = GitIgnoreSpec.from_lines(described["io"]["buildpacks"]["exclude"])
+    by_steps = {name for step in STEPS for name in re.findall(r"/workspace/([\w.-]+)", step["script"])}
+    # What the tests and the audit leave: the file that lists it for gcloud lists it for the image.
+    lines = (ROOT / ".gcloudignore").read_text().splitlines()
+    by_tools = {line.replace("*", "x") for line in lines if line and line[0] != "#"}
+    assert {".image", ".release"} <= by_steps
+    for name in (*by_steps, *by_tools):
+        folder = f"{name.rstrip('/')}/lib/one.py"
+        assert excluded.match_file(folder), name
+    assert not excluded.match_file("functions/chat.py")
+    assert not excluded.match_file("config/staging.yaml")
+
+
+def test_what_releases_is_set_up_after_the_build() -> None:
+    """The check of the code would go through every package that the other step is just writing."""
+    assert {"test", "build"} <= ancestors("tools")
 
 
 def test_terraform_and_a_release_start_jobs_the_same_way() -> None:
