@@ -14,5 +14,5 @@ wiring.prepare()
 
 
 def ingest(request: Request) -> Response:
-    """``POST /ingest``, ``GET /live``, ``/ready``."""
+    """``POST /ingest``, ``GET /ingest/{run}``, ``/live``, ``/ready``."""
     return wiring.application()(request)

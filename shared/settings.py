@@ -146,7 +146,8 @@ class Settings:
     )
     removal_limit: float = setting(
         0.2,
-        "Share of the pages that one ingestion may remove without being allowed to.",
+        "Share of the pages that one ingestion may remove without being allowed to. Fewer than five may go "
+        "as long as half of the pages stay.",
         section=_INGESTION,
         check=between(0, 1),
     )

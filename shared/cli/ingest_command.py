@@ -52,8 +52,9 @@ def command(
     with the same, or the site's https:// address; without it, the one that the settings name.
 
     Pages that are new or changed are indexed, pages that are gone are removed, and running it twice changes
-    nothing. Readers see the new state at once and never half of it. A page that cannot be read is named and
-    left out; the others go on. A run that was killed is gone on with.
+    nothing. Readers are answered meanwhile: changed pages reach them one by one; an index that is built anew
+    takes the old one's place at once, when it is complete. A page that cannot be read is named and left out;
+    the others go on. A run that was killed is gone on with.
     """
     from shared.wiring import ingestion
     from shared.wiring.stack import services

@@ -13,7 +13,7 @@ from shared.ports import Differences, PlanCounts, TextCosts
 DRIFT = 0.5
 """Share of pages that may be new, changed or gone before the frozen statistics are made anew."""
 FEWEST_REMOVED = 5
-"""So many pages may always go: in a small site one page is a large share."""
+"""Fewer pages may go, as long as half of the site stays: in a small site one page is a large share."""
 CHARACTERS_A_TOKEN = 4
 
 
@@ -55,11 +55,12 @@ def drift(found: Differences) -> float:
 
 def check_removal(run: str, found: Differences, limit: float, why: str = "") -> None:
     """Raise :class:`~shared.errors.RemovalNotAllowed` for more than ``limit`` (0..1) of the pages that there
-    were; ``why`` says why a new generation is needed, if one is.
+    were, unless they are few; ``why`` says why a new generation is needed, if one is.
     """
     before = len(found.changed) + found.unchanged + len(found.removed)
     removed = len(found.removed)
-    if removed < FEWEST_REMOVED or removed <= limit * before:
+    are_few = removed < FEWEST_REMOVED and removed * 2 <= before
+    if are_few or removed <= limit * before:
         return
     because = f" ({why})" if why else ""
     raise RemovalNotAllowed(

@@ -110,7 +110,7 @@ def test_a_site_that_changed_beyond_recognition_gets_new_statistics(index: Setti
     for file in site.rglob("*.md*"):
         file.unlink()
     (site / "new.md").write_text("# Cider\n\nPress apples in October and let the juice stand.\n")
-    second = ingest.run(index, site, "/docs")
+    second = ingest.run(index, site, "/docs", allow_removal=True)
     assert (first.generation, second.generation) == ("g0001", "g0002")
     assert counts(second) == (1, 0, 4, 0)
     assert ask(index, "When are apples pressed?") == ["/docs/new"]
