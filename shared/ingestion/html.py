@@ -11,6 +11,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from shared.errors import SourceError
 from shared.ingestion.nesting import is_too_deep
 from shared.ingestion.outline import Outline, tidy, tidy_lines
+from shared.ingestion.robots import OURS, is_hidden
 from shared.retrieval.chunks import Block, Page
 
 _ARTICLES = (
@@ -63,7 +64,7 @@ class PageHead:
 
 
 def read_html(html: str, *, url: str = "", source: str = "") -> Page | None:
-    """The page of a built HTML file; None when it must not be found (``robots noindex``).
+    """The page of a built HTML file; None when it must not be found (its robots metas say so).
 
     Its address is the canonical one, or ``url`` where it names none. Raises
     :class:`~shared.errors.SourceError` for a file without an article or an address.
@@ -95,10 +96,14 @@ def read_html(html: str, *, url: str = "", source: str = "") -> Page | None:
 def read_head(tree: LexborHTMLParser) -> PageHead:
     """Metas and canonical address of a page."""
     metas: dict[str, str] = {}
+    robots: list[str] = []
     for node in tree.css("meta"):
-        key = node.attributes.get("name") or node.attributes.get("property")
-        if key:
-            metas.setdefault(key, node.attributes.get("content") or "")
+        key = (node.attributes.get("name") or node.attributes.get("property") or "").lower()
+        content = node.attributes.get("content") or ""
+        if key in OURS:
+            robots.append(content)
+        elif key:
+            metas.setdefault(key, content)
     canonical = tree.css_first("link[rel=canonical]")
     address = (canonical.attributes.get("href") if canonical is not None else None) or metas.get("og:url", "")
     language = tree.css_first("html")
@@ -110,7 +115,7 @@ def read_head(tree: LexborHTMLParser) -> PageHead:
         locale=metas.get("docusaurus_locale")
         or (language.attributes.get("lang") if language is not None else None)
         or "",
-        listed="noindex" not in metas.get("robots", "").lower() and not _is_list(_classes(language)),
+        listed=not is_hidden("\n".join(robots)) and not _is_list(_classes(language)),
     )
 
 

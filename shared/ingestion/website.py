@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -14,6 +13,7 @@ from shared.ingestion.files import LARGEST_FILE
 from shared.ingestion.html import read_html
 from shared.ingestion.manifest import article_hash
 from shared.ingestion.reading_files import decoded
+from shared.ingestion.robots import is_hidden
 from shared.ingestion.site import EVERYTHING, Item, Known, Progress, Refused, Share, unique
 from shared.ingestion.weblists import Listed, list_pages
 from shared.ports import Fetched, Fetcher
@@ -98,6 +98,8 @@ class WebSite:
         except DependencyError as error:
             refused = Refused(one.place, error.detail, url)
             return _Failed(refused, error) if error.retryable else refused
+        if is_hidden(found.robots):  # also of a page that did not change: the server says it, not the page
+            return None
         if not found.fresh:
             return Item(one.place, url, validator, None)
         return self._read(one, url, found)
@@ -128,9 +130,6 @@ class WebSite:
 
 def _parsed(place: str, found: Fetched) -> Page | None:
     """The page; None when it must not be found. Raises :class:`~shared.errors.SourceError`."""
-    rules = re.split(r"[\s,:]+", found.robots.lower())
-    if "noindex" in rules or "none" in rules:
-        return None
     if found.content_type not in _HTML:
         raise SourceError(f"{place} is {found.content_type[:80]} and no HTML.", hint="Leave it out.")
     return read_html(decoded(found.body, place), url=found.url, source=place)

@@ -13,7 +13,7 @@ class Fetched:
     """An answer. ``url`` is the address that gave it, after redirects; ``body`` is decompressed.
 
     ``fresh`` is False when the site said that nothing has changed since ``etag`` or ``modified`` (304); then
-    there is no body. ``robots`` joins the values of ``X-Robots-Tag``.
+    there is no body. ``robots`` has the values of ``X-Robots-Tag``, one a line.
     """
 
     url: str

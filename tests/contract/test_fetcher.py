@@ -102,6 +102,18 @@ def test_a_page_comes_with_what_tells_whether_it_changed(
         assert (again.fresh, again.body) == (False, b"")
 
 
+def test_each_header_with_rules_for_robots_stays_apart(
+    server: WebServer, fetcher: SafeFetcher, moments: FakeTime
+) -> None:
+    """A rule for all robots after one for another robot would be taken for that one's: the page is quoted."""
+    rules = b"X-Robots-Tag: otherbot: nofollow\r\nX-Robots-Tag: noindex\r\n"
+    server.routes["/docs/a"] = Answer(
+        raw=lambda: iter([b"HTTP/1.1 200 OK\r\n" + rules + b"Content-Length: 1\r\n\r\nx"])
+    )
+    found = fetcher.fetch(server.url + "/docs/a", soon(moments), most_bytes=MOST)
+    assert found.robots == "otherbot: nofollow\nnoindex"
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "identity", ""])
 def test_compressed_pages_are_opened(
     server: WebServer, fetcher: SafeFetcher, moments: FakeTime, encoding: str

@@ -331,6 +331,30 @@ def test_the_manifests_of_all_locales_are_read_where_the_first_one_was(
     assert lines(found) == []
 
 
+def test_a_page_that_its_server_hides_later_is_left_out_though_it_did_not_change(
+    server: WebServer, own: Settings
+) -> None:
+    """A page that was taken off search engines would be quoted for good: its ETag stays the same."""
+    rules = {"/docs/a": "", "/docs/b": "otherbot: noindex"}
+
+    def answer_of(place: str) -> Any:
+        def answer(heads: Any) -> Answer:
+            facts = {"ETag": '"1"', "X-Robots-Tag": rules[place]}
+            if "if-none-match" in heads:
+                return Answer(status=304, headers=facts)
+            return Answer(article("x"), headers={"Content-Type": "text/html", **facts})
+
+        return answer
+
+    serve(server, {"sitemap.xml": sitemap(*(server.url + place for place in rules))})
+    for place in rules:
+        server.routes[place] = answer_of(place)
+    first = visit(own, server.url)
+    assert list(pages(first)) == [f"{server.url}/docs/a", f"{server.url}/docs/b"]
+    rules["/docs/a"] = "noindex"
+    assert pages(visit(own, server.url, hashes(first))) == {f"{server.url}/docs/b": False}
+
+
 def test_sitemaps_with_an_index_and_other_locales(server: WebServer, own: Settings) -> None:
     """Docusaurus writes one sitemap a locale that nothing names: the other languages would be missing."""
     url = server.url
@@ -348,7 +372,7 @@ def test_sitemaps_with_an_index_and_other_locales(server: WebServer, own: Settin
     )
     server.routes["/docs/moved"] = Answer(status=301, headers={"Location": "/docs/b"})
     server.routes["/fr/docs/hidden"] = Answer(
-        article("x"), headers={"X-Robots-Tag": "otherbot: noindex, nofollow"}
+        article("x"), headers={"X-Robots-Tag": "nofollow, noindex"}
     )
     found = visit(own, url)
     assert list(pages(found)) == [f"{url}/docs/a", f"{url}/docs/b", f"{url}/fr/docs/a"]

@@ -160,6 +160,10 @@ def test_admonitions_details_tables_and_lists() -> None:
     "head",
     [
         HEAD + "<meta name=robots content=noindex, nofollow />",
+        HEAD + "<meta name=robots content=none>",
+        HEAD + "<meta name=ROBOTS content=NoIndex>",
+        HEAD + "<meta name=robots content=index><meta name=robots content=noindex>",
+        HEAD + "<meta name=lectern content=noindex>",
         HEAD.replace("docs-doc-page", "docs-tags-doc-list-page"),
         HEAD.replace("plugin-docs", "plugin-blog blog-list-page"),
         HEAD.replace("plugin-docs", "plugin-native"),
@@ -168,6 +172,13 @@ def test_admonitions_details_tables_and_lists() -> None:
 def test_unlisted_pages_and_lists_of_pages_are_left_out(head: str) -> None:
     """Answers would leak unlisted pages, or quote teasers of other pages."""
     assert read_html(f"{head}<body><main><article><p>Text.</article></main>") is None
+
+
+@pytest.mark.parametrize("rules", ["max-image-preview:none", "max-image-preview: none, nofollow", "all"])
+def test_rules_about_other_things_than_being_listed_hide_no_page(rules: str) -> None:
+    """A page whose pictures must not be shown by search engines would be missing from the answers."""
+    head = f"{HEAD}<meta name=robots content='{rules}'><meta name=googlebot content=noindex>"
+    assert read_html(f"{head}<body><main><article><p>Text.</article></main>") is not None
 
 
 @pytest.mark.parametrize(

@@ -30,11 +30,14 @@ _SERVER_ERROR = 500
 
 
 def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Values by lower-case name; those of a name that stands twice are joined with a comma."""
+    """Values by lower-case name; those of a name that stands twice are joined with a comma, those of
+    ``X-Robots-Tag`` with a line break: a rule for a named robot holds to the end of its header.
+    """
     found: dict[str, str] = {}
     for key, value in raw:
         name, text = key.decode("latin-1").lower(), value.decode("latin-1").strip()
-        found[name] = f"{found[name]}, {text}" if name in found else text
+        between = "\n" if name == "x-robots-tag" else ", "
+        found[name] = f"{found[name]}{between}{text}" if name in found else text
     return found
 
 
