@@ -100,9 +100,7 @@ class WebSite:
             return _Failed(refused, error) if error.retryable else refused
         if is_hidden(found.robots):  # also of a page that did not change: the server says it, not the page
             return None
-        if not found.fresh:
-            return Item(one.place, url, validator, None)
-        return self._read(one, url, found)
+        return self._read(one, url, found) if found.fresh else Item(one.place, url, validator, None)
 
     def _read(self, one: Listed, url: str, found: Fetched) -> Item | Refused | None:
         try:

@@ -371,9 +371,7 @@ def test_sitemaps_with_an_index_and_other_locales(server: WebServer, own: Settin
         },
     )
     server.routes["/docs/moved"] = Answer(status=301, headers={"Location": "/docs/b"})
-    server.routes["/fr/docs/hidden"] = Answer(
-        article("x"), headers={"X-Robots-Tag": "nofollow, noindex"}
-    )
+    server.routes["/fr/docs/hidden"] = Answer(article("x"), headers={"X-Robots-Tag": "nofollow, noindex"})
     found = visit(own, url)
     assert list(pages(found)) == [f"{url}/docs/a", f"{url}/docs/b", f"{url}/fr/docs/a"]
     assert [line.split(": ")[0] for line in lines(found)] == ["https://evil.example/x", f"{url}/fr/docs/none"]
