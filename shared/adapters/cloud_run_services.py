@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from google.cloud import run_v2
@@ -37,6 +38,7 @@ from shared.errors import (
     Unreachable,
 )
 from shared.ports import Change, Revision, Service, Template
+from shared.ports.services import located
 from shared.resilience.deadline import Deadline
 
 T = TypeVar("T")
@@ -57,16 +59,18 @@ _HINTS: dict[type[DependencyError], str] = {
 
 
 class CloudRunServices:
-    """:class:`~shared.ports.Services` and :class:`~shared.ports.JobTemplates` of one project and region.
+    """:class:`~shared.ports.Services` and :class:`~shared.ports.JobTemplates` of one project. ``region`` is
+    the first one, where everything is whose key names no other.
 
     ``endpoint`` is for another address than Google's, anonymous and over its own scheme. The client's retries
     are off.
     """
 
     def __init__(self, project: str, region: str, *, endpoint: str = "", credentials: Any = None) -> None:
-        self._parent = f"projects/{project}/locations/{region}"
+        self._project = project
+        self._region = region
         options = transport_options(endpoint, credentials)
-        with google_errors(SERVICE, "open", self._parent, _HINTS):
+        with google_errors(SERVICE, "open", self._parent(region), _HINTS):
             self._services = run_v2.ServicesClient(transport=ServicesRestTransport(**options))
             self._revisions = run_v2.RevisionsClient(transport=RevisionsRestTransport(**options))
             self._jobs = run_v2.JobsClient(transport=JobsRestTransport(**options))
@@ -86,7 +90,7 @@ class CloudRunServices:
             deadline,
             lambda seconds: self._services.get_service(name=full, retry=None, timeout=seconds),
         )
-        return service_of(found)
+        return replace(service_of(found), name=name)
 
     def change(self, service: Service, change: Change, deadline: Deadline) -> Service:
         full = self._service(service.name)
@@ -131,13 +135,17 @@ class CloudRunServices:
         )
         return revision_of(found)
 
-    def _service(self, name: str) -> str:
-        return f"{self._parent}/services/{name}"
+    def _service(self, key: str) -> str:
+        name, region = located(key)
+        return f"{self._parent(region or self._region)}/services/{name}"
+
+    def _parent(self, region: str) -> str:
+        return f"projects/{self._project}/locations/{region}"
 
     # ------------------------------------------------------------ jobs
 
     def deploy(self, job: str, template: Template, deadline: Deadline) -> None:
-        full = f"{self._parent}/jobs/{job}"
+        full = f"{self._parent(self._region)}/jobs/{job}"
         wanted = execution_template(template)
         found = _call(
             f"read {job}",

@@ -28,6 +28,7 @@ from shared.errors import (
     Unreachable,
 )
 from shared.ports import Readers
+from shared.ports.services import located
 from shared.resilience.deadline import Deadline
 
 SERVICE = "monitoring"
@@ -50,13 +51,20 @@ _HINT = "Give the account roles/monitoring.viewer."
 
 
 class CloudMeasurements:
-    """:class:`~shared.ports.Measurements` of one project. ``token`` gives the bearer token; None is
-    anonymous.
+    """:class:`~shared.ports.Measurements` of one project and its first ``region``. ``token`` gives the bearer
+    token; None is anonymous.
     """
 
     def __init__(
-        self, project: str, client: httpx.Client, *, token: TokenProvider | None, endpoint: str = ENDPOINT
+        self,
+        project: str,
+        region: str,
+        client: httpx.Client,
+        *,
+        token: TokenProvider | None,
+        endpoint: str = ENDPOINT,
     ) -> None:
+        self._region = region
         self._url = f"{endpoint}/v3/projects/{project}/timeSeries"
         self._client = client
         self._token = token
@@ -74,9 +82,12 @@ class CloudMeasurements:
     def _series(
         self, metric: str, service: str, start: float, end: float, deadline: Deadline
     ) -> Iterator[dict[str, Any]]:
+        # A revision has the same name in each region: without the place they would be one.
+        name, region = located(service)
         wanted = {
             "filter": f'metric.type="{metric}" AND resource.type="cloud_run_revision" '
-            f'AND resource.labels.service_name="{service}"',
+            f'AND resource.labels.service_name="{name}" '
+            f'AND resource.labels.location="{region or self._region}"',
             "interval.startTime": _stamp(start),
             "interval.endTime": _stamp(end),
             "pageSize": str(_PAGE),

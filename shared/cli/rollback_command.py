@@ -61,13 +61,14 @@ def _show(plan: Plan, outcomes: Sequence[Outcome], *, dry_run: bool) -> None:
         f"{verb} readers from {plan.undone or 'what they are on'} back to {plan.target or 'what was before'}:"
     )
     found = {one.service: one for one in outcomes}
+    wide = max(map(len, ("lectern-backup-qdrant-job", *plan.revisions)))
     for service, revision in plan.revisions.items():
         one = found.get(service)
-        click.echo(f"  {service:<25} {revision:<36} {_what(one)}".rstrip())
+        click.echo(f"  {service:<{wide}} {revision:<36} {_what(one)}".rstrip())
     for job in plan.jobs:
-        click.echo(f"  {job:<25} {'as of ' + plan.target:<36} {_what(found.get(job))}".rstrip())
+        click.echo(f"  {job:<{wide}} {'as of ' + plan.target:<36} {_what(found.get(job))}".rstrip())
     if plan.generation:
-        click.echo(f"  index                     generation {plan.generation}")
+        click.echo(f"  {'index':<{wide}} generation {plan.generation}")
     for note in plan.notes:
         say(f"note: {note}")
     if any(one.error for one in outcomes):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from shared.delivery.compatibility import may_follow
 from shared.delivery.desk import Desk, said
 from shared.delivery.fleet import Decide, Outcome
-from shared.delivery.platform import FUNCTIONS, service_name
+from shared.delivery.platform import Member, members
 from shared.delivery.release import (
     CANDIDATE,
     Release,
@@ -170,7 +170,7 @@ def _put(desk: Desk, release: Release, found: Standing, *, by_hand: bool) -> Non
         notes[CONTRACTS] = taken
     if by_hand:
         notes |= {HOLD: "", FAILED: forgotten(found.failures, release.id)}
-    desk.say(f"Deploying {release.id} to {len(found.services)} functions, without readers ...")
+    desk.say(f"Deploying {release.id} to {len(found.services)} services, without readers ...")
     started = desk.now()
     outcomes = desk.fleet.change_all(_deciding(desk, release, notes), desk.change())
     outcomes = [one for one in outcomes if one.error] or desk.fleet.change_all(
@@ -188,9 +188,9 @@ def _deciding(desk: Desk, release: Release, notes: Mapping[str, str]) -> dict[st
     to a revision that does not come up could not be changed any more, not even for a rollback.
     """
 
-    def of(function: str, name: str) -> Decide:
+    def of(name: str, member: Member) -> Decide:
         revision = revision_of(name, release.id)
-        template = function_template(desk.environment, function, release.image, revision, release.id)
+        template = function_template(desk.environment, member, release.image, revision, release.id)
 
         def decide(service: Service) -> Change | None:
             own = notes if name == desk.fleet.chat else {}
@@ -201,7 +201,7 @@ def _deciding(desk: Desk, release: Release, notes: Mapping[str, str]) -> dict[st
 
         return decide
 
-    return {service_name(name): of(name, service_name(name)) for name in FUNCTIONS}
+    return {name: of(name, member) for name, member in members(desk.environment.platform).items()}
 
 
 def _tagging(release: Release) -> Decide:

@@ -86,6 +86,14 @@ class Fleet:
         except LecternError:
             return False
 
+    def has(self, name: str, revision: str, deadline: Deadline) -> bool:
+        """Whether a revision is known to be there."""
+        try:
+            self._patiently(lambda: self._services.revision(name, revision, deadline), deadline)
+        except LecternError:
+            return False
+        return True
+
     def _patiently(self, call: Callable[[], T], deadline: Deadline) -> T:
         return patiently(call, deadline, self._sleep)
 

@@ -16,9 +16,12 @@ from typing import Any
 
 from shared.declarations import between
 from shared.delivery.reading import one_of, value
+from shared.ports.services import AWAY
 
 ENVIRONMENTS = ("staging", "production")
-FUNCTIONS = ("chat", "health", "ingest", "backup_neon", "backup_qdrant", "drill")
+FRONT = "chat"
+"""The function that readers call: the only one that is public, judged, and in two regions."""
+FUNCTIONS = (FRONT, "health", "ingest", "backup_neon", "backup_qdrant", "drill")
 JOBS = ("ingest", "backup_neon", "backup_qdrant", "drill")
 MAX_SCHEDULER_SECONDS = 1800
 """Cloud Scheduler waits 30 minutes for an answer at most."""
@@ -165,7 +168,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
-    """A load balancer with Cloud Armor before chat, in the region and in ``second_region``."""
+    """A load balancer with Cloud Armor before chat, which runs in ``second_region`` as well."""
 
     enabled: bool = False
     second_region: str = value("", check=_region)
@@ -248,6 +251,25 @@ class Environment:
     def secrets_of(self, names: tuple[str, ...]) -> dict[str, SecretVersion]:
         """The references of these variables."""
         return {name: self.secrets[name] for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One service of a release: which function it is, and where it runs."""
+
+    function: str
+    region: str
+
+
+def members(platform: Platform) -> dict[str, Member]:
+    """Every service of a release by its key, chat first: each function in the region, and chat once more in
+    the second one, where the load balancer has readers for it. See :func:`shared.ports.services.located`.
+    """
+    found = {service_name(name): Member(name, platform.region) for name in FUNCTIONS}
+    if platform.edge.enabled and platform.edge.second_region:
+        away = platform.edge.second_region
+        found[f"{service_name(FRONT)}{AWAY}{away}"] = Member(FRONT, away)
+    return found
 
 
 def service_name(function: str) -> str:

@@ -70,6 +70,8 @@ def _between(platform: Platform, secrets: Mapping[str, SecretVersion]) -> list[s
         lines.append("platform.network.static_address needs egress: direct")
     if platform.edge.enabled and not platform.edge.domains:
         lines.append("platform.edge.domains is empty; name the address that readers use")
+    if platform.edge.second_region == platform.region:
+        lines.append("platform.edge.second_region is the first one; name another, or leave it out")
     return lines
 
 

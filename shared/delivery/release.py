@@ -8,6 +8,7 @@ import msgspec
 
 from shared.errors import Corrupt, Missing, ReleaseError
 from shared.ports import ObjectStore, Template
+from shared.ports.services import located
 from shared.resilience.deadline import Deadline
 
 FOLDER = "releases/"
@@ -39,7 +40,7 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     from (empty: none), so that code older than it cannot run beside. ``fingerprint`` is that of the index
     that the code reads best, ``generation`` the one that was live when it was released. ``previous`` was
     stable before, and ``before`` holds the revision that each service was on then. ``jobs`` holds what the
-    jobs run.
+    jobs run. Services are named by their keys (:func:`shared.ports.services.located`).
     """
 
     id: str
@@ -88,13 +89,13 @@ def tag_of(release: str) -> str:
 
 
 def revision_of(service: str, release: str) -> str:
-    """``lectern-chat-abc1234``"""
-    return f"{service}-{release}"
+    """``lectern-chat-abc1234``, in each region where the service runs."""
+    return f"{located(service)[0]}-{release}"
 
 
 def release_of(service: str, revision: str) -> str:
     """The release that a revision belongs to; a revision that no release made has none."""
-    rest = revision.removeprefix(f"{service}-")
+    rest = revision.removeprefix(f"{located(service)[0]}-")
     known = _COMMIT.fullmatch(commit_of(rest)) and rest != revision
     return rest if known else ""
 

@@ -9,6 +9,7 @@ from shared.delivery.compatibility import Index, IndexSwitch, Return, may_return
 from shared.delivery.desk import Desk, succeeded
 from shared.delivery.fleet import Decide, Outcome
 from shared.delivery.jobs import deploy_jobs
+from shared.delivery.platform import members
 from shared.delivery.release import (
     FAILED,
     LEFT,
@@ -25,6 +26,7 @@ from shared.delivery.standing import (
     Failure,
     Hold,
     Standing,
+    pinned,
     remembered,
     shares,
     stable_revision,
@@ -34,6 +36,7 @@ from shared.delivery.standing import (
 from shared.delivery.standing import (
     FAILED as FAILURES,
 )
+from shared.delivery.template import function_template
 from shared.errors import DependencyError, LecternError, ReleaseError, ReleaseRefused
 from shared.ports import Change, JobTemplates, Service, Template
 from shared.resilience.deadline import Deadline
@@ -94,6 +97,8 @@ def _note(desk: Desk, release: str, step: Step, state: str) -> None:
 class Plan:
     """Where an operator's rollback leads. ``revisions``: service -> revision; ``undone`` is the release that
     readers leave, ``target`` the one they go back to ("" for what was there before the first release).
+    ``templates`` are of services that are younger than ``target``, such as chat in a region that came later:
+    they have no revision of it yet.
     """
 
     undone: str
@@ -102,6 +107,7 @@ class Plan:
     generation: str = ""
     notes: tuple[str, ...] = ()
     jobs: Mapping[str, Template] = field(default_factory=dict)
+    templates: Mapping[str, Template] = field(default_factory=dict)
 
 
 def plan_rollback(desk: Desk, index: IndexSwitch, to: str = "") -> Plan:
@@ -119,9 +125,26 @@ def plan_rollback(desk: Desk, index: IndexSwitch, to: str = "") -> Plan:
             f"Readers cannot go back to release {plan.target}: {'; '.join(returned.problems)}.",
             hint="Choose another with `lectern rollback --to RELEASE`; `lectern release status` lists them.",
         )
-    notes = (*plan.notes, *returned.notes)
-    jobs = target.jobs if target else {}
-    return replace(plan, generation=returned.generation, notes=notes, jobs=jobs)
+    plan = replace(plan, generation=returned.generation, notes=returned.notes)
+    return _with_younger(desk, replace(plan, jobs=target.jobs), target) if target else plan
+
+
+def _with_younger(desk: Desk, plan: Plan, target: Release) -> Plan:
+    """The plan with services that are younger than the target: they get its image, or readers would stay."""
+    known = members(desk.environment.platform)
+    revisions = {name: revision_of(name, target.id) for name in known if name not in target.revisions}
+    templates = {
+        name: function_template(desk.environment, known[name], target.image, revision, target.id)
+        for name, revision in revisions.items()
+        if not desk.fleet.has(name, revision, desk.call())
+    }
+    notes = tuple(f"{name} is younger than release {target.id}: it gets its image now" for name in templates)
+    return replace(
+        plan,
+        revisions={**plan.revisions, **revisions},
+        templates=templates,
+        notes=(*plan.notes, *notes),
+    )
 
 
 def roll_back(desk: Desk, index: IndexSwitch, jobs: JobTemplates, plan: Plan, why: str) -> list[Outcome]:
@@ -131,11 +154,13 @@ def roll_back(desk: Desk, index: IndexSwitch, jobs: JobTemplates, plan: Plan, wh
     """
     hold = Hold(plan.undone, round(desk.now(), 3), why)
     notes = {HOLD: text_of(hold), CANARY: "", LEASE: ""}
-    outcomes = desk.fleet.change_all(_deciding(plan, desk.fleet.chat, notes), desk.change())
+    deciding = _deciding(plan, desk.fleet.chat, notes)
+    there = {name: decide for name, decide in deciding.items() if name not in plan.templates}
+    outcomes = desk.fleet.change_all(there, desk.change()) + _brought(desk, plan, deciding)
     outcomes += deploy_jobs(jobs, plan.jobs, desk.change(), desk.sleep)
     if plan.generation and not any(one.error for one in outcomes):
         index.switch(plan.generation, desk.change())
-    if plan.undone:
+    if plan.undone and plan.undone != plan.target:
         _note(
             desk,
             plan.undone,
@@ -150,6 +175,21 @@ def _deciding(plan: Plan, chat: str, notes: Mapping[str, str]) -> dict[str, Deci
         return lambda service: whole(service, revision, notes if name == chat else {})
 
     return {name: of(name, revision) for name, revision in plan.revisions.items()}
+
+
+def _brought(desk: Desk, plan: Plan, deciding: Mapping[str, Decide]) -> list[Outcome]:
+    """Bring the revisions up that are not there yet, readers held where they are, then move the readers: a
+    route to one that does not come up could not be changed any more.
+    """
+
+    def coming(template: Template) -> Decide:
+        return lambda service: replace(whole(service, pinned(service)) or Change(), template=template)
+
+    made = desk.fleet.change_all(
+        {name: coming(template) for name, template in plan.templates.items()}, desk.change()
+    )
+    up = {one.service: deciding[one.service] for one in made if one.error is None}
+    return [one for one in made if one.error] + desk.fleet.change_all(up, desk.change())
 
 
 def _undone(found: Standing) -> str:
@@ -178,7 +218,8 @@ def _back(found: Standing, undone: str, serving: Release | None) -> Plan:
         raise ReleaseError(
             f"Release {undone} is the first one.", hint="Release another with `lectern release start`."
         )
-    return Plan(undone, serving.previous, serving.before)
+    before = {name: revision for name, revision in serving.before.items() if name in found.services}
+    return Plan(undone, serving.previous, before)
 
 
 def _manifest(desk: Desk, release: str) -> Release | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.delivery.platform import Environment, Function, Job, Probe, service_name
+from shared.delivery.platform import Environment, Function, Job, Member, Probe, service_name
 from shared.ports import HttpProbe, Template
 
 # functions-framework puts the folder of the function's file alone on the path; the buildpack's root is this.
@@ -18,9 +18,10 @@ JOB_COMMAND = (LAUNCHER, "python", "-m", "shared.cli.main")
 
 
 def function_template(
-    environment: Environment, name: str, image: str, revision: str, release: str
+    environment: Environment, member: Member, image: str, revision: str, release: str
 ) -> Template:
     """The template of a service: everything but scaling, which is Terraform's."""
+    name = member.function
     own = environment.platform.functions[name]
     variables = {
         "FUNCTION_SOURCE": f"functions/{name}.py",
@@ -42,7 +43,7 @@ def function_template(
         liveness=_probe(own.liveness),
         session_affinity=own.session_affinity,
         cpu_boost=own.cpu_boost,
-        **_network(environment),
+        **_network(environment, member.region),
     )
 
 
@@ -61,7 +62,7 @@ def job_template(environment: Environment, name: str, image: str, release: str) 
         command=JOB_COMMAND,
         retries=own.retries,
         parallelism=own.parallelism,
-        **_network(environment),
+        **_network(environment, environment.platform.region),
     )
 
 
@@ -83,8 +84,7 @@ def _probe(probe: Probe) -> HttpProbe:
     return HttpProbe(probe.path, probe.period_seconds, probe.timeout_seconds, probe.failures)
 
 
-def _network(environment: Environment) -> dict[str, Any]:
-    network = environment.platform.network
-    if network.egress == "none":
+def _network(environment: Environment, region: str) -> dict[str, Any]:
+    if environment.platform.network.egress == "none":
         return {}
-    return {"subnet": f"lectern-{environment.platform.region}", "all_egress": True}
+    return {"subnet": f"lectern-{region}", "all_egress": True}

@@ -12,6 +12,18 @@ NEWEST = ""
 """A target that follows the newest ready revision: what a service does before its first release."""
 
 
+AWAY = "@"
+
+
+def located(key: str) -> tuple[str, str]:
+    """The name that Cloud Run knows a service by, and its region; the region is empty for the first one.
+
+    ``lectern-chat@europe-west4`` is ``lectern-chat`` in another region.
+    """
+    name, _, region = key.partition(AWAY)
+    return name, region
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A share of a service's requests (0 to 100 percent) that goes to one revision. A ``tag`` gives that
@@ -26,10 +38,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service as it is now. ``etag`` names this state; ``traffic`` is what was asked for, and ``url`` where
-    readers come in. ``newest`` is the revision made last, ready or not; ``newest_ready`` the one that
-    ``NEWEST`` means. ``settled`` is False while a change is under way or after one failed, ``message`` says
-    why.
+    """A service as it is now. ``name`` is its key, see :func:`located`. ``etag`` names this state;
+    ``traffic`` is what was asked for, and ``url`` where readers come in. ``newest`` is the revision made
+    last, ready or not; ``newest_ready`` the one that ``NEWEST`` means. ``settled`` is False while a change is
+    under way or after one failed, ``message`` says why.
     """
 
     name: str
@@ -110,7 +122,8 @@ class Change:
 
 
 class Services(Protocol):
-    """Cloud Run's services, as a release needs them. A change is one call: it happens whole or not at all.
+    """Cloud Run's services, as a release needs them, named by their keys (:func:`located`). A change is one
+    call: it happens whole or not at all.
 
     Errors: ``Missing`` (no such service or revision), ``PreconditionFailed`` (the service changed since it
     was read: read it again and decide again), ``Rejected`` (wrong template, unknown revision, a container

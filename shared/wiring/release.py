@@ -15,7 +15,7 @@ from shared.delivery.canary import Canary, Eyes
 from shared.delivery.desk import Desk, Say
 from shared.delivery.finishing import Ending, finish
 from shared.delivery.fleet import Fleet, Outcome
-from shared.delivery.platform import FUNCTIONS, Environment, service_name
+from shared.delivery.platform import FRONT, Environment, members
 from shared.delivery.platform_file import load_platform
 from shared.delivery.release import Manifests, Release, commit_of, release_id
 from shared.delivery.returning import Plan
@@ -134,7 +134,7 @@ class Office:
             self.desk.say(
                 "No golden questions are set (golden_questions): answers are not judged, only errors."
             )
-        is_public = self.desk.environment.platform.functions["chat"].public
+        is_public = self.desk.environment.platform.functions[FRONT].public
         credentials = Credentials(_no_token if is_public else token, audience, self.settings.release_api_key)
         asked = questions_of(golden.questions if golden else None, release)
         return HttpQuestions(self.parts.http, asked, credentials)
@@ -148,6 +148,7 @@ class Office:
         own = self.settings
         measurements = CloudMeasurements(
             own.project,
+            own.region,
             self.parts.http,
             token=_access_token(own, self.parts, SCOPE),
             endpoint=own.cloud_run_endpoint or ENDPOINT,
@@ -183,7 +184,7 @@ def office(settings: Settings, say: Say) -> Iterator[Office]:
     with Parts(settings) as parts:
         services = CloudRunServices(settings.project, settings.region, endpoint=settings.cloud_run_endpoint)
         try:
-            fleet = Fleet(services, [service_name(name) for name in FUNCTIONS], time.sleep)
+            fleet = Fleet(services, tuple(members(environment.platform)), time.sleep)
             manifests = Manifests(small_store(settings.storage_bucket, settings, parts.http))
             desk = Desk(fleet, manifests, environment, time.time, time.sleep, say)
             yield Office(desk, parts, services, settings)

@@ -41,14 +41,14 @@ def api(monitoring: Monitoring) -> Iterator[FakeCloudRun]:
 def read(api: FakeCloudRun) -> Iterator[Callable[[], dict[str, Readers]]]:
     """What is known of two revisions since the start."""
     with httpx.Client(trust_env=False) as client:
-        measurements = CloudMeasurements("p", client, token=lambda _deadline: "t", endpoint=api.endpoint)
+        measurements = CloudMeasurements("p", "r", client, token=lambda _deadline: "t", endpoint=api.endpoint)
         yield lambda: measurements.readers(
             "lectern-chat", ("new", "old"), START, START + 3600, Deadline.after(5)
         )
 
 
-def served(revision: str, status: int, seconds: float, at: float = START + 10) -> Served:
-    return Served("lectern-chat", revision, status, at, seconds, "")
+def served(revision: str, status: int, seconds: float, at: float = START + 10, region: str = "r") -> Served:
+    return Served("lectern-chat", revision, status, at, seconds, "", region)
 
 
 def test_requests_are_counted_by_revision(
@@ -62,11 +62,27 @@ def test_requests_are_counted_by_revision(
         served("old", 200, 0.1),
     ):
         monitoring.note(one)
-    monitoring.note(Served("lectern-health", "new", 500, START + 10, 0.1, ""))
+    monitoring.note(Served("lectern-health", "new", 500, START + 10, 0.1, "", "r"))
     now[0] = START + 600
     found = read()
     assert (found["new"].requests, found["new"].errors) == (3, 1)
     assert (found["old"].requests, found["old"].errors) == (1, 0)
+
+
+def test_each_region_is_measured_by_itself(
+    monitoring: Monitoring, now: list[float], api: FakeCloudRun, read: Callable[[], dict[str, Readers]]
+) -> None:
+    """A candidate of the first region would be compared with readers of a slower one: names are the same."""
+    monitoring.note(served("old", 200, 0.1))
+    monitoring.note(served("old", 500, 5.0, region="us-central1"))
+    now[0] = START + 600
+    assert (read()["old"].requests, read()["old"].errors) == (1, 0)
+    with httpx.Client(trust_env=False) as client:
+        measurements = CloudMeasurements("p", "r", client, token=None, endpoint=api.endpoint)
+        away = measurements.readers(
+            "lectern-chat@us-central1", ("old",), START, START + 3600, Deadline.after(5)
+        )
+    assert (away["old"].requests, away["old"].errors) == (1, 1)
 
 
 def test_what_has_just_happened_is_not_known_yet(
@@ -121,7 +137,7 @@ def test_a_service_that_hangs_is_not_waited_for(api: FakeCloudRun) -> None:
     """A canary would stand still with readers on it."""
     api.faults.append("hang")
     with httpx.Client(trust_env=False) as client:
-        measurements = CloudMeasurements("p", client, token=None, endpoint=api.endpoint)
+        measurements = CloudMeasurements("p", "r", client, token=None, endpoint=api.endpoint)
         with pytest.raises(TimedOut):
             measurements.readers("lectern-chat", ("new",), START, START + 60, Deadline.after(0.3))
     assert threading.active_count() < 50

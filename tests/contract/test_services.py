@@ -28,6 +28,7 @@ from tests.fakes.cloud_run.local import LocalCloudRun
 from tests.fakes.cloud_run.memory import MemoryServices
 
 CHAT = "lectern-chat"
+AWAY = "lectern-chat@us-central1"
 _HANDLER = """def chat(request):
     return "{word}", 200
 """
@@ -35,8 +36,8 @@ _HANDLER = """def chat(request):
 
 @dataclass
 class Shop:
-    """An implementation with one service, ``lectern-chat``, on its first revision; ``images`` by word, of
-    which ``broken`` does not come up.
+    """An implementation with one service in two regions, ``lectern-chat``, on its first revision; ``images``
+    by word, of which ``broken`` does not come up.
     """
 
     services: Services
@@ -44,8 +45,8 @@ class Shop:
     fresh: Callable[[], str]
     cloud: LocalCloudRun | None = None
 
-    def get(self) -> Service:
-        return self.services.get(CHAT, Deadline.after(30))
+    def get(self, key: str = CHAT) -> Service:
+        return self.services.get(key, Deadline.after(30))
 
     def change(self, service: Service, **what: object) -> Service:
         return self.services.change(service, Change(**what), Deadline.after(60))  # type: ignore[arg-type]
@@ -70,7 +71,8 @@ class Shop:
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalCloudRun, dict[str, str]]]:
     """A Cloud Run and three small images."""
     folder = tmp_path_factory.mktemp("images")
-    with LocalCloudRun(secrets={("lectern-key", "1"): "k"}, traffic_seconds=0.05) as made:
+    own = {("lectern-key", "1"): "k"}
+    with LocalCloudRun(secrets=own, traffic_seconds=0.05, second_region="us-central1") as made:
         images = {word: made.images.push(tree(folder / word, word)) for word in ("first", "good", "broken")}
         yield made, images
 
@@ -89,6 +91,7 @@ def shop(request: pytest.FixtureRequest) -> Iterator[Shop]:
     if request.param == "memory":
         memory = MemoryServices(broken={"broken"})
         memory.add(CHAT)
+        memory.add(AWAY)
         words = {word: word for word in ("first", "good", "broken")}
         yield Shop(memory, words, lambda: f"{CHAT}-r{next(names)}")
         return
@@ -98,10 +101,11 @@ def shop(request: pytest.FixtureRequest) -> Iterator[Shop]:
         for name, value in (("FUNCTION_SOURCE", "functions/chat.py"), ("FUNCTION_TARGET", "chat"))
     ]
     probe = {"httpGet": {"path": "/"}}
-    made.store.services.pop(CHAT, None)
-    made.store.create(
-        CHAT, {"containers": [{"image": images["first"], "env": env, "startupProbe": probe}]}, public=True
-    )
+    first = {"containers": [{"image": images["first"], "env": env, "startupProbe": probe}]}
+    wanted = (made.region, "us-central1") if "region" in request.node.name else (made.region,)
+    for region in wanted:
+        made.stores[region].services.pop(CHAT, None)
+        made.stores[region].create(CHAT, first, public=True)
     client = CloudRunServices(made.project, made.region, endpoint=made.endpoint)
     kind = request.node.name.partition("[")[0][5:25].replace("_", "").lower()
     yield Shop(client, images, lambda: f"{CHAT}-{kind}{next(names)}", made)
@@ -183,12 +187,34 @@ def test_traffic_that_leads_nowhere_is_rejected(shop: Shop, traffic: tuple[Targe
     assert shop.get().traffic == before.traffic
 
 
+def test_a_service_of_another_region_is_another_service(shop: Shop) -> None:
+    """A release would change one region twice and leave the other as it was."""
+    here, there, revision = shop.get(), shop.get(AWAY), shop.fresh()
+    assert (here.name, there.name) == (CHAT, AWAY)
+    assert here.url != there.url
+    template = shop.template(revision)
+    made = shop.change(there, traffic=(Target(there.newest_ready, 100, "stable"),), template=template)
+    assert (made.name, made.newest_ready) == (AWAY, revision)
+    with pytest.raises(Missing):
+        shop.services.revision(CHAT, revision, Deadline.after(30))
+    assert shop.get() == here
+    # The same name in both regions, as each release has it.
+    shop.change(here, traffic=(Target(here.newest_ready, 100),), template=template)
+    made = shop.change(made, traffic=(Target(revision, 100, "stable"),), annotations={"lectern/a": "1"})
+    assert [(one.revision, one.percent) for one in made.traffic] == [(revision, 100)]
+    assert [(one.revision, one.percent) for one in shop.get().traffic] == [(here.newest_ready, 100)]
+    assert "lectern/a" not in shop.get().annotations
+    assert shop.services.revision(AWAY, revision, Deadline.after(30)).ready
+
+
 def test_what_is_not_there_is_missing(shop: Shop) -> None:
     """A wrong project or region would look like a broken service."""
     with pytest.raises(Missing):
         shop.services.get("lectern-nobody", Deadline.after(30))
     with pytest.raises(Missing):
         shop.services.revision(CHAT, f"{CHAT}-nobody", Deadline.after(30))
+    with pytest.raises(Missing):
+        shop.services.get(f"{CHAT}@europe-north1", Deadline.after(30))
 
 
 # ------------------------------------------------------------ the adapter alone

@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from shared.delivery.canary import Canary, Eyes
+from shared.delivery.canary import Alive, Canary, Eyes
 from shared.delivery.compatibility import Index
 from shared.delivery.deploying import Code, Wanted, deploy
 from shared.delivery.desk import Desk
 from shared.delivery.finishing import Ending, finish
 from shared.delivery.fleet import Fleet
 from shared.delivery.observations import Asked, Pair
-from shared.delivery.platform import FUNCTIONS, Environment, service_name
+from shared.delivery.platform import Edge, Environment, members
 from shared.delivery.platform_file import load_platform
-from shared.delivery.release import Manifests, Release
+from shared.delivery.release import Manifests, Release, release_of
 from shared.delivery.verdict import Criteria
 from shared.embedded.folder import FolderStore
 from shared.ports import Readers
@@ -80,21 +80,32 @@ def _quick(environment: Environment) -> Environment:
 
 
 class Rig:
-    """One environment. ``now`` is its clock."""
+    """One environment, with chat in ``second`` as well, where that names a region. ``now`` is its clock."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, second: str = "") -> None:
         self.services = MemoryServices()
-        for name in FUNCTIONS:
-            self.services.add(service_name(name))
         self.now = 1_000_000.0
         self.said: list[str] = []
         self.index = MemoryIndex()
         self.answers = Answers(lambda: self.standing().share)
-        fleet = Fleet(self.services, [service_name(name) for name in FUNCTIONS], self.sleep)
+        self._manifests = Manifests(FolderStore(folder))
+        self.desk = self._desk(second)
+
+    def _desk(self, second: str) -> Desk:
+        """A desk for what Terraform has made, which is what the file says."""
         environment = _quick(load_platform("staging", ROOT / "config"))
-        self.desk = Desk(
-            fleet, Manifests(FolderStore(folder)), environment, lambda: self.now, self.sleep, self.said.append
-        )
+        edge = Edge(enabled=bool(second), second_region=second, domains=("docs.example.com",))
+        environment = replace(environment, platform=replace(environment.platform, edge=edge))
+        names = tuple(members(environment.platform))
+        for name in names:
+            if name not in self.services.services:
+                self.services.add(name)
+        fleet = Fleet(self.services, names, self.sleep)
+        return Desk(fleet, self._manifests, environment, lambda: self.now, self.sleep, self.said.append)
+
+    def apply(self, second: str) -> None:
+        """Let Terraform give chat a second region, or take it away."""
+        self.desk = self._desk(second)
 
     def sleep(self, seconds: float) -> None:
         self.now += max(seconds, 0.01)
@@ -114,8 +125,8 @@ class Rig:
         wanted = Wanted(self.commit(number), image or self.image(number), by_hand)
         return deploy(self.desk, wanted, code)
 
-    def canary(self, release: str) -> Canary:
-        eyes = Eyes(self.answers, NoReaders(), lambda _service, _url, _deadline: "", Criteria())
+    def canary(self, release: str, alive: Alive = lambda _service, _url, _deadline: "") -> Canary:
+        eyes = Eyes(self.answers, NoReaders(), alive, Criteria())
         return Canary(self.desk, eyes, release)
 
     def build(self, number: int, *, by_hand: bool = False) -> Release:
@@ -129,9 +140,10 @@ class Rig:
     def one_set(self) -> str:
         """The release that every service gives to everybody; empty when they differ."""
         found = set()
-        for name, service in self.services.services.items():
-            shares = {one.revision: one.percent for one in service.traffic if one.percent}
+        for name in self.desk.fleet.names:
+            traffic = self.services.services[name].traffic
+            shares = {one.revision: one.percent for one in traffic if one.percent}
             if list(shares.values()) != [100]:
                 return ""
-            found.add(next(iter(shares)).removeprefix(f"{name}-"))
+            found.add(release_of(name, next(iter(shares))) or next(iter(shares))[-len("00001-abc") :])
         return found.pop() if len(found) == 1 else ""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from shared.cli.release_status import shown
 from shared.delivery.compatibility import Index
 from shared.delivery.deploying import Code
 from shared.delivery.finishing import Ending, finish
+from shared.delivery.platform import Network, members
 from shared.delivery.release import RELEASED, ROLLED_BACK
 from shared.delivery.returning import plan_rollback, roll_back
+from shared.delivery.template import function_template
 from shared.errors import (
     PreconditionFailed,
     ReleaseBusy,
@@ -23,6 +27,7 @@ from shared.errors import (
     Unreachable,
 )
 from shared.ports import Change, Target
+from shared.resilience.deadline import Deadline
 from tests.delivery.desk import BAD, CODE, GOOD, Rig
 
 CHAT = "lectern-chat"
@@ -263,6 +268,186 @@ def test_conflicts_and_cut_calls_change_nothing_in_the_end(tmp_path: Path, seed:
     rig.services.before = strike
     made = rig.build(2)
     assert rig.one_set() == made.id
+
+
+# ------------------------------------------------------------ chat in a second region
+
+AWAY = f"{CHAT}@us-central1"
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Rig:
+    """An environment with chat in two regions behind a load balancer, and a first release on it."""
+    made = Rig(tmp_path, "us-central1")
+    made.build(1)
+    return made
+
+
+def serving(rig: Rig, name: str) -> dict[str, int]:
+    return {one.revision: one.percent for one in rig.services.services[name].traffic if one.percent}
+
+
+def test_the_second_region_follows_with_the_others(two: Rig) -> None:
+    """Half of the readers would meet Google's sample page, or the release before, for good."""
+    two.services.log.clear()
+    made = two.build(2)
+    assert two.one_set() == made.id
+    assert serving(two, AWAY) == {f"{CHAT}-{made.id}": 100}
+    shares = [
+        {one.revision: one.percent for one in change.traffic}.get(f"{CHAT}-{made.id}")
+        for name, change in two.services.log
+        if name == AWAY and change.traffic
+    ]
+    assert [one for one in shares if one is not None] == [0, 100, 100], "it meets no reader before the end"
+    manifest = two.desk.manifests.get(made.id, two.desk.call())
+    assert manifest.revisions[AWAY] == f"{CHAT}-{made.id}"
+    assert manifest.before[AWAY] == f"{CHAT}-0000001"
+    templates = {name: change.template for name, change in two.services.log if change.template}
+    assert templates[AWAY] == templates[CHAT], "the same in both regions"
+
+
+def test_each_region_leaves_through_its_own_network(two: Rig) -> None:
+    """Cloud Run would refuse the revision: a subnetwork belongs to one region."""
+    own = two.desk.environment
+    direct = replace(own, platform=replace(own.platform, network=Network(egress="direct")))
+    found = members(direct.platform)
+    subnets = {
+        name: function_template(direct, member, "i", "r", "1").subnet for name, member in found.items()
+    }
+    assert subnets.pop(AWAY) == "lectern-us-central1"
+    assert set(subnets.values()) == {"lectern-europe-west1"}
+
+
+def test_a_candidate_that_does_not_serve_there_is_condemned(two: Rig) -> None:
+    """Readers of the second region would meet a version that nobody has asked there."""
+    made = two.deploy(2)
+    asked = []
+
+    def alive(service: str, url: str, _deadline: Deadline) -> str:
+        asked.append((service, url))
+        return "GET /ready answered 503" if service == AWAY else ""
+
+    with pytest.raises(ReleaseUnhealthy, match="lectern-chat@us-central1: GET /ready answered 503"):
+        two.canary(made.id, alive).smoke()
+    assert (AWAY, f"http://c-{made.id}---{AWAY}") in asked
+    assert two.one_set() == "0000001"
+    assert {one.tag for one in two.services.services[AWAY].traffic} == {"stable"}
+
+
+def test_a_container_that_does_not_come_up_there_is_taken_back_everywhere(two: Rig) -> None:
+    """The regions would stay on different releases."""
+
+    def refuse(name: str) -> None:
+        if name == AWAY:
+            two.services.broken.add(two.image(2))
+
+    two.services.before = refuse
+    with pytest.raises(ReleaseUnhealthy, match="did not come up"):
+        two.build(2)
+    assert two.one_set() == "0000001"
+
+
+@pytest.mark.parametrize("bad_at", [0, 10, 100])
+def test_a_bad_candidate_never_reaches_the_second_region(two: Rig, bad_at: int) -> None:
+    """What the first region has found to be bad would still be given to the second."""
+    two.answers.candidate = lambda share: BAD if share >= bad_at else GOOD
+    with pytest.raises(ReleaseUnhealthy):
+        two.build(2)
+    assert two.one_set() == "0000001"
+    assert {one.tag for one in two.services.services[AWAY].traffic} == {"stable"}
+
+
+def test_a_second_region_that_cannot_follow_takes_the_set_back(two: Rig) -> None:
+    """Readers would get another version on every second request."""
+    made = two.deploy(2)
+    two.canary(made.id).run()
+
+    def refuse(name: str) -> None:
+        if name == AWAY:
+            two.services.before = lambda _name: None
+            raise ReleaseError("a policy forbids it")
+
+    two.services.before = refuse
+    with pytest.raises(ReleaseError, match="lectern-chat@us-central1: a policy forbids it"):
+        finish(two.desk, Ending(two.services, two.index), made.id)
+    assert two.one_set() == "0000001"
+
+
+def test_a_rollback_moves_both_regions(two: Rig) -> None:
+    """Half of the readers would stay on the release that was taken back."""
+    two.build(2)
+    plan = plan_rollback(two.desk, two.index)
+    assert plan.revisions[AWAY] == f"{CHAT}-0000001"
+    assert not plan.templates
+    rolled_back(two)
+    assert two.one_set() == "0000001"
+    two.build(3, by_hand=True)
+    rolled_back(two, "0000001")
+    assert two.one_set() == "0000001"
+
+
+def test_readers_moved_by_hand_in_the_second_region_alone_stay(two: Rig) -> None:
+    """A build would undo what an operator did there, since nobody looked."""
+    two.build(2)
+    by_hand(two, f"{CHAT}-0000001", AWAY)
+    found = two.standing()
+    assert found.by_hand == (AWAY,)
+    assert found.differing() == {AWAY: "0000001"}
+    status = shown(found, [], two.now)
+    assert status["moved_by_hand"] == [AWAY]
+    assert status["serving"][AWAY] == {"0000001": 100}
+    assert f"{AWAY} do not serve what chat serves" in status["next"]
+    with pytest.raises(ReleaseHeld, match="lectern-chat@us-central1"):
+        two.build(3)
+    rolled_back(two, "0000002")
+    assert two.one_set() == "0000002"
+
+
+def test_a_region_that_comes_later_gets_what_readers_are_on_with_the_next_release(rig: Rig) -> None:
+    """Switching the load balancer on would need a rollback or a second release to become one set."""
+    rig.apply("us-central1")
+    assert rig.standing().differing() == {AWAY: ""}
+    made = rig.build(2)
+    assert rig.one_set() == made.id
+    rig.apply("")
+    assert rig.build(3).id == rig.one_set()
+
+
+@pytest.mark.parametrize("to", ["", "0000001"])
+def test_a_rollback_behind_the_region_brings_the_older_release_there(rig: Rig, to: str) -> None:
+    """Readers of the younger region would get Google's sample, or stay on the bad release."""
+    rig.apply("us-central1")
+    rig.build(2)
+    plan = plan_rollback(rig.desk, rig.index, to)
+    assert plan.templates[AWAY].image == rig.image(1)
+    assert plan.notes == (f"{AWAY} is younger than release 0000001: it gets its image now",)
+    rolled_back(rig, to)
+    assert rig.one_set() == "0000001"
+    rig.build(3, by_hand=True)
+    assert not plan_rollback(rig.desk, rig.index, "0000001").templates, "it is there now"
+    rolled_back(rig, "0000001")
+    assert rig.one_set() == "0000001"
+
+
+def test_an_older_release_that_does_not_come_up_there_leaves_readers_where_they_are(rig: Rig) -> None:
+    """A route to a container that does not start could not be changed any more."""
+    rig.apply("us-central1")
+    made = rig.build(2)
+    rig.services.broken.add(rig.image(1))
+    plan = plan_rollback(rig.desk, rig.index)
+    outcomes = roll_back(rig.desk, rig.index, rig.services, plan, "")
+    assert [one.service for one in outcomes if one.error] == [AWAY]
+    assert serving(rig, AWAY) == {f"{CHAT}-{made.id}": 100}
+    assert serving(rig, CHAT) == {f"{CHAT}-0000001": 100}
+
+
+def test_a_rollback_asks_nobody_about_a_region_that_is_gone(two: Rig) -> None:
+    """A rollback would end with an error for a service that Terraform has taken away."""
+    two.build(2)
+    two.apply("")
+    del two.services.services[AWAY]
+    rolled_back(two)
+    assert two.one_set() == "0000001"
 
 
 # ------------------------------------------------------------ what does not go together

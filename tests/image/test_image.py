@@ -22,7 +22,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shared.delivery.platform import FUNCTIONS
+from shared.delivery.platform import FUNCTIONS, members, service_name
 from shared.delivery.platform_file import load_platform
 from shared.delivery.template import LAUNCHER, function_template, job_template
 from shared.ports import Template
@@ -133,7 +133,9 @@ def answer(url: str, path: str, wanted: int, log: Path) -> httpx.Response:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_starts_from_what_ships(image: Image, stack: Settings, tmp_path: Path, name: str) -> None:
     """A release would end at its start: a package that only tests have, a file that the image leaves out."""
-    release = function_template(load_platform("staging", CONFIG_FOLDER), name, IMAGE, "r", "abc1234")
+    environment = load_platform("staging", CONFIG_FOLDER)
+    member = members(environment.platform)[service_name(name)]
+    release = function_template(environment, member, IMAGE, "r", "abc1234")
     log = tmp_path / "log"
     with serving(image, image.environ(release, stack), log) as url:
         assert answer(url, release.startup.path if release.startup else "/live", 200, log).json()

@@ -23,6 +23,7 @@ from shared.delivery.platform import (
     Probe,
     Schedule,
     job_name,
+    members,
     service_name,
 )
 from shared.delivery.platform_file import load_platform
@@ -53,6 +54,31 @@ def test_names_in_the_cloud_have_no_underscore() -> None:
     """Cloud Run would refuse the service."""
     assert service_name("backup_neon") == "lectern-backup-neon"
     assert job_name("backup_neon") == "lectern-backup-neon-job"
+
+
+@pytest.mark.parametrize(
+    ("edge", "more"),
+    [
+        ({}, {}),
+        ({"second_region": "us-central1"}, {}),
+        ({"enabled": True, "domains": ["docs.example.com"]}, {}),
+        (
+            {"enabled": True, "domains": ["docs.example.com"], "second_region": "us-central1"},
+            {"lectern-chat@us-central1": ("chat", "us-central1")},
+        ),
+    ],
+)
+def test_a_release_knows_every_service_that_terraform_makes(
+    tmp_path: Path, edge: dict[str, object], more: dict[str, tuple[str, str]]
+) -> None:
+    """A region's chat would stay on Google's sample, or a release would look for one that is not there."""
+    content = yaml.safe_load((CONFIG / "production.yaml").read_text())
+    content["platform"]["edge"] = edge
+    (tmp_path / "production.yaml").write_text(yaml.safe_dump(content))
+    found = members(load_platform("production", tmp_path).platform)
+    assert next(iter(found)) == "lectern-chat"
+    one_region = {service_name(name): (name, "europe-west1") for name in FUNCTIONS}
+    assert {key: (one.function, one.region) for key, one in found.items()} == {**one_region, **more}
 
 
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
@@ -98,7 +124,7 @@ def test_what_does_not_fit_together_is_told(tmp_path: Path) -> None:
     platform["schedules"]["helth"] = {"cron": "0 1 * * *", "path": "/health"}
     del platform["jobs"]["drill"]
     platform["network"] = {"static_address": True}
-    platform["edge"] = {"enabled": True}
+    platform["edge"] = {"enabled": True, "second_region": platform["region"]}
     content["secrets"]["GEMINI_API_KEY"]["version"] = "latest"
     platform["buckets"]["backup"]["second_location"] = "europe-west4"
     content |= {"backup_bucket": "", "caller_emails": [], "caller_audience": ""}
@@ -113,6 +139,7 @@ def test_what_does_not_fit_together_is_told(tmp_path: Path) -> None:
         "platform.jobs.drill is missing",
         "platform.network.static_address needs egress: direct",
         "platform.edge.domains is empty",
+        "platform.edge.second_region is the first one",
         "secrets.GEMINI_API_KEY.version is 'latest'; name it by its number",
         "backup_bucket must name a bucket",
         "backup_copy_bucket must name a bucket",

@@ -37,7 +37,9 @@ class Route:
 
 @dataclass(frozen=True)
 class Served:
-    """A finished request: when it came in (Unix seconds), on which revision, with which status."""
+    """A finished request: when it came in (Unix seconds), on which revision, with which status, in which
+    region.
+    """
 
     service: str
     revision: str
@@ -45,6 +47,7 @@ class Served:
     at: float
     seconds: float
     tag: str
+    region: str = ""
 
 
 Choose = Callable[[], Route | None]

@@ -37,7 +37,7 @@ _JOB = re.compile(r"/v2/(projects/[^/]+/locations/[^/]+)/jobs/([^/:]+)$")
 
 class LocalCloudRun:
     """Use it as a context manager. ``secrets`` are the versions in Secret Manager; ``seed`` that of the
-    split.
+    split. ``store`` holds the services of ``region``, ``stores`` those of each region that was asked for.
     """
 
     project, region = "lectern-staging", "europe-west1"
@@ -51,24 +51,32 @@ class LocalCloudRun:
         start_seconds: float = 60.0,
         sample_seconds: float = 1.0,
         lag_seconds: float = 3.0,
+        second_region: str = "",
     ) -> None:
         self.images = Images()
         self.monitoring = Monitoring(time.time, sample_seconds=sample_seconds, lag_seconds=lag_seconds)
         self.scheduler = SchedulerState()
         self.tokens = Tokens()
-        self.store = Store(
-            self.images,
-            secrets=secrets or {},
-            path=os.environ["PATH"],
-            dice=random.Random(seed),
-            note=self.monitoring.note,
-            traffic_seconds=traffic_seconds,
-            start_seconds=start_seconds,
-            allowed=self.tokens.allowed,
-        )
-        self.jobs = DeployableJobs(self.store)
-        parts = (V1(self.store), V2(self.store), self.monitoring, Scheduler(self.scheduler), self.tokens)
-        self.api = FakeCloudRun(*parts, jobs=self.jobs)
+        self.stores = {
+            region: Store(
+                self.images,
+                region=region,
+                secrets=secrets or {},
+                path=os.environ["PATH"],
+                dice=random.Random(seed),
+                note=self.monitoring.note,
+                traffic_seconds=traffic_seconds,
+                start_seconds=start_seconds,
+                allowed=self.tokens.allowed,
+            )
+            for region in (self.region, second_region)
+            if region
+        }
+        self.store = self.stores[self.region]
+        self.jobs = DeployableJobs(list(self.stores.values()))
+        regional = [api(store) for store in self.stores.values() for api in (V1, V2)]
+        rest = (self.monitoring, Scheduler(self.scheduler), self.tokens)
+        self.api = FakeCloudRun(*regional, *rest, jobs=self.jobs)
 
     @property
     def endpoint(self) -> str:
@@ -80,7 +88,8 @@ class LocalCloudRun:
 
     def __exit__(self, *_: object) -> None:
         self.api.__exit__()
-        self.store.close()
+        for store in self.stores.values():
+            store.close()
 
     def url(self, service: str, tag: str = "") -> str:
         """The address of a service, or of one of its tags."""
@@ -94,12 +103,13 @@ class LocalCloudRun:
 class DeployableJobs(JobsState):
     """Jobs whose templates can be replaced, as a release does; operations of services are not theirs."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, stores: list[Store]) -> None:
         super().__init__()
-        self._store = store
+        self._stores = stores
 
     def owns(self, path: str) -> bool:
-        return super().owns(path) and path.rpartition("/")[2] not in self._store.operations
+        last = path.rpartition("/")[2]
+        return super().owns(path) and not any(last in store.operations for store in self._stores)
 
     def answer(self, method: str, path: str, query: Mapping[str, str], body: Json) -> Json:
         found = _JOB.match(path)

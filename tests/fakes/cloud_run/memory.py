@@ -7,17 +7,19 @@ from dataclasses import dataclass, field, replace
 
 from shared.errors import Missing, PreconditionFailed, Rejected
 from shared.ports import Change, Revision, Service, Target, Template
+from shared.ports.services import located
 from shared.resilience.deadline import Deadline
 
 
 @dataclass
 class MemoryServices:
-    """Implements ``Services`` and ``JobTemplates``. ``broken`` images do not come up; ``before`` is called
-    with the name of each service that is about to be changed, and may raise; ``log`` holds what was changed.
+    """Implements ``Services`` and ``JobTemplates``. ``revisions`` are by service and name, since each region
+    has its own; ``broken`` images do not come up; ``before`` is called with the name of each service that is
+    about to be changed, and may raise; ``log`` holds what was changed.
     """
 
     services: dict[str, Service] = field(default_factory=dict)
-    revisions: dict[str, Revision] = field(default_factory=dict)
+    revisions: dict[tuple[str, str], Revision] = field(default_factory=dict)
     jobs: dict[str, Template] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     before: Callable[[str], None] = lambda _name: None
@@ -26,8 +28,8 @@ class MemoryServices:
 
     def add(self, name: str) -> None:
         """A service as Terraform makes it: one revision, which follows the newest."""
-        first = f"{name}-00001-abc"
-        self.revisions[first] = Revision(first, "hello", ready=True)
+        first = f"{located(name)[0]}-00001-abc"
+        self.revisions[name, first] = Revision(first, "hello", ready=True)
         traffic = (Target("", 100),)
         self.services[name] = Service(name, f"http://{name}", self._etag(), traffic, first, first)
 
@@ -56,9 +58,9 @@ class MemoryServices:
         return self._deployed(made, change.template)
 
     def revision(self, service: str, name: str, deadline: Deadline) -> Revision:  # noqa: ARG002
-        if name not in self.revisions or not name.startswith(f"{service}-"):
+        if (service, name) not in self.revisions:
             raise Missing("cloud-run", f"read {name}", "there is no such revision")
-        return self.revisions[name]
+        return self.revisions[service, name]
 
     def deploy(self, job: str, template: Template, deadline: Deadline) -> None:  # noqa: ARG002
         self.before(job)
@@ -71,7 +73,7 @@ class MemoryServices:
         if sum(one.percent for one in targets) != 100:
             raise Rejected("cloud-run", f"change {name}", "traffic must sum to 100")
         for one in targets:
-            if one.revision and one.revision != coming and one.revision not in self.revisions:
+            if one.revision and one.revision != coming and (name, one.revision) not in self.revisions:
                 raise Rejected("cloud-run", f"change {name}", f"revision {one.revision} does not exist")
         return tuple(replace(one, url=f"http://{one.tag}---{name}" if one.tag else "") for one in targets)
 
@@ -79,7 +81,10 @@ class MemoryServices:
         ready = template.image not in self.broken
         words = "" if ready else f"Revision '{template.revision}' is not ready"
         plain = dict(template.environment)
-        self.revisions[template.revision] = Revision(template.revision, template.image, ready, words, plain)
+        made_of = Revision(template.revision, template.image, ready, words, plain)
+        if self.revisions.setdefault((made.name, template.revision), made_of) != made_of:
+            words = f"revision {template.revision} with different configuration already exists"
+            raise PreconditionFailed("cloud-run", f"change {made.name}", words)
         newest = template.revision if ready else made.newest_ready
         made = replace(
             made,

@@ -18,6 +18,7 @@ from tests.fakes.cloud_run.front import Served
 BOUNDS_MS = [float(f"{1.4**power:.4g}") for power in range(1, 36)]
 _METRIC = re.compile(r'metric\.type="([^"]+)"')
 _SERVICE = re.compile(r'service_name="([^"]+)"')
+_LOCATION = re.compile(r'location="([^"]+)"')
 _PATH = re.compile(r"/v3/projects/[^/]+/timeSeries$")
 Json = dict[str, Any]
 
@@ -50,12 +51,15 @@ class Monitoring:
         """``projects.timeSeries.list`` for the two metrics that Lectern reads."""
         metric = _METRIC.search(query["filter"])
         service = _SERVICE.search(query["filter"])
+        location = _LOCATION.search(query["filter"])
         assert metric
         assert service
         start, end = _seconds(query["interval.startTime"]), _seconds(query["interval.endTime"])
         counted = metric[1].endswith("request_count")
         groups: dict[tuple[str, int, str], dict[int, list[Served]]] = {}
         for one in self._visible(service[1], start, end):
+            if location and one.region != location[1]:
+                continue
             key = (one.revision, one.status if counted else 0, f"{one.status // 100}xx")
             groups.setdefault(key, {}).setdefault(self._sample(one), []).append(one)
         return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +14,7 @@ from tests.fakes.cloud_run.errors import RunError
 from tests.fakes.cloud_run.jobs import JobsState
 
 Json = dict[str, Any]
+_REGIONAL = re.compile(r"([a-z]+-[a-z]+[0-9]+)-run\.")
 
 
 class State(Protocol):
@@ -99,13 +101,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, raw: bytes) -> Json:
         split = urlsplit(self.path)
+        path = _with_region(split.netloc, split.path)
         try:
             body = json.loads(raw) if raw else {}
         except ValueError as error:
             raise RunError(400, "Invalid JSON payload received.") from error
         for part in self.server.fake.parts:
-            if part.owns(split.path):
-                return part.answer(self.command, split.path, dict(parse_qsl(split.query)), body)
+            if part.owns(path):
+                return part.answer(self.command, path, dict(parse_qsl(split.query)), body)
         raise RunError(404, f"The requested URL {split.path} was not found on this server.")
 
     def _send(
@@ -122,3 +125,9 @@ class _Handler(BaseHTTPRequestHandler):
             if drip:
                 self.wfile.flush()
                 time.sleep(0.05)
+
+
+def _with_region(host: str, path: str) -> str:
+    """The path with the region, which gcloud names in the host alone: ``europe-west1-run.googleapis.com``."""
+    found = _REGIONAL.match(host)
+    return f"/regions/{found[1]}{path}" if found else path

@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,7 @@ class Store:
         self,
         images: Images,
         *,
+        region: str,
         secrets: Mapping[tuple[str, str], str],
         path: str,
         dice: random.Random,
@@ -111,6 +112,7 @@ class Store:
         allowed: Callable[[str, str], bool],
     ) -> None:
         self.images = images
+        self.region = region
         self.secrets = secrets
         self._path = path
         self._dice = dice
@@ -371,7 +373,10 @@ class Store:
         def allowed(authorization: str) -> bool:
             return service.public or self._allowed(service.fronts[""].url, authorization)
 
-        return Front(service.name, tag, choose, allowed, self._note)
+        def note(served: Served) -> None:
+            self._note(replace(served, region=self.region))
+
+        return Front(service.name, tag, choose, allowed, note)
 
 
 def _bare(template: Json) -> Json:

@@ -16,11 +16,11 @@ from tests.fakes.cloud_run.state import BY_NAME, LATEST, Json, RevisionState, Se
 from tests.fakes.cloud_run.v2 import stamp
 
 _PATH = re.compile(
-    r"/apis/serving\.knative\.dev/v1/namespaces/(?P<project>[^/]+)/(?P<kind>services|revisions|configurations|routes)"
+    r"(?:/regions/(?P<region>[^/]+))?/apis/serving\.knative\.dev/v1/namespaces/(?P<project>[^/]+)/(?P<kind>services|revisions|configurations|routes)"
     r"(?:/(?P<name>[^/:]+))?$"
 )
 _SELECTOR = re.compile(r"serving\.knative\.dev/service\s*(?:=|in)\s*\(?([^),\s]+)")
-_LOCATION = {"cloud.googleapis.com/location": "europe-west1"}
+_LOCATION = "cloud.googleapis.com/location"
 _SYSTEM = re.compile(r"(run\.googleapis\.com|serving\.knative\.dev|client\.knative\.dev)/")
 
 
@@ -29,7 +29,8 @@ class V1:
         self._store = store
 
     def owns(self, path: str) -> bool:
-        return bool(_PATH.match(path))
+        found = _PATH.match(path)
+        return bool(found) and found["region"] in {None, self._store.region}
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Json) -> Json:
         found = _PATH.match(path)
@@ -49,13 +50,13 @@ class V1:
 
     def _revisions(self, name: str | None, query: dict[str, str]) -> Json:
         if name:
-            return _revision(self._store.revision(name))
+            return _revision(self._store.revision(name), self._store.region)
         wanted = _SELECTOR.search(query.get("labelSelector", ""))
         found = [one for one in self._store.revisions.values() if not wanted or one.service == wanted[1]]
         return {
             "kind": "RevisionList",
             "apiVersion": "serving.knative.dev/v1",
-            "items": [_revision(one) for one in found],
+            "items": [_revision(one, self._store.region) for one in found],
         }
 
     def _put(self, name: str, body: Json) -> Json:
@@ -83,7 +84,7 @@ class V1:
                 "resourceVersion": str(service.version),
                 "generation": service.generation,
                 "creationTimestamp": stamp(service.created),
-                "labels": {**_LOCATION, **service.labels},
+                "labels": {_LOCATION: self._store.region, **service.labels},
                 "annotations": annotations,
             },
             "spec": {
@@ -114,7 +115,7 @@ def _edit(draft: ServiceState, body: Json) -> None:
     draft.extra = {"annotations": {key: text for key, text in annotations.items() if _SYSTEM.match(key)}}
     draft.client = (annotations.get("run.googleapis.com/client-name", ""), "")
     labels = body["metadata"].get("labels", {})
-    draft.labels = {key: text for key, text in labels.items() if key not in _LOCATION}
+    draft.labels = {key: text for key, text in labels.items() if key != _LOCATION}
     draft.traffic = [_target(one) for one in body["spec"].get("traffic", [])] or [
         {"type": LATEST, "percent": 100}
     ]
@@ -230,7 +231,7 @@ def _conditions(service: ServiceState) -> list[Json]:
     return told
 
 
-def _revision(revision: RevisionState) -> Json:
+def _revision(revision: RevisionState, region: str) -> Json:
     status = {True: "True", False: "False", None: "Unknown"}[revision.ready]
     shown = template_of(revision.template)
     return {
@@ -241,7 +242,7 @@ def _revision(revision: RevisionState) -> Json:
             "namespace": "123",
             "creationTimestamp": stamp(revision.created),
             "generation": 1,
-            "labels": {"serving.knative.dev/service": revision.service, **_LOCATION},
+            "labels": {"serving.knative.dev/service": revision.service, _LOCATION: region},
             "annotations": {
                 "run.googleapis.com/client-name": "lectern",
                 "serving.knative.dev/creator": "release",

@@ -33,7 +33,8 @@ class V2:
         self._store = store
 
     def owns(self, path: str) -> bool:
-        return bool(_PATH.match(path))
+        found = _PATH.match(path)
+        return bool(found) and found["parent"].endswith(f"/{self._store.region}")
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Json) -> Json:
         found = _PATH.match(path)
