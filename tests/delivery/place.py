@@ -26,6 +26,7 @@ from shared.adapters.neon.url import parse
 from shared.adapters.neon.wire import Wire
 from shared.delivery.platform import FUNCTIONS, JOBS, job_name, service_name
 from shared.embedded.fake_gemini import FakeGemini
+from shared.ports.services import AWAY, located
 from shared.resilience.deadline import Deadline
 from shared.settings import ROOT, Settings
 from shared.wiring import ingest
@@ -47,6 +48,7 @@ CANARY = {
     "lease_seconds": 4,
 }
 """Google's minutes in seconds: windows, pace and patience are settings."""
+SECOND = "us-central1"
 READERS_A_SECOND = 20.0
 QUESTIONS = (
     ("apples", "How cold should apples be stored?", "/docs/apples/picking"),
@@ -84,13 +86,16 @@ class Ran:
 
 @dataclass
 class Place:
-    """``ready`` are the settings of the stack; ``folder`` holds trees, bucket and gcloud's files."""
+    """``ready`` are the settings of the stack; ``folder`` holds trees, bucket and gcloud's files. ``edge`` is
+    the section of the platform: see :meth:`second_region`.
+    """
 
     run: LocalCloudRun
     gemini: FakeGemini
     ready: Settings
     folder: Path
     canary: dict[str, Any] = field(default_factory=lambda: dict(CANARY))
+    edge: dict[str, Any] = field(default_factory=dict)
     _commits: Iterator[int] = field(default_factory=lambda: iter(range(1, 10_000)))
 
     # ------------------------------------------------------------ images
@@ -116,9 +121,21 @@ class Place:
             "spend_cap_usd_month": 0,
             "cloud_run_endpoint": self.run.endpoint,
         }
-        config["platform"]["canary"] = self.canary
+        config["platform"] |= {"canary": self.canary, "edge": self.edge}
         variant.configure(config)
         return yaml.safe_dump(config)
+
+    @contextmanager
+    def second_region(self) -> Iterator[None]:
+        """Chat in two regions behind a load balancer, as Terraform makes it, as long as the context lasts."""
+        store = self.run.stores[SECOND]
+        store.create("lectern-chat", _first_template(self.run, self.folder), public=True)
+        self.edge = {"enabled": True, "second_region": SECOND, "domains": ["docs.example.com"]}
+        try:
+            yield
+        finally:
+            self.edge = {}
+            store.services.clear()
 
     # ------------------------------------------------------------ commands
 
@@ -205,10 +222,12 @@ class Place:
         return found
 
     def serving(self) -> dict[str, dict[str, int]]:
-        """Service -> revision -> percent, as it is in force."""
+        """Service -> revision -> percent, as it is in force, in both regions."""
         found: dict[str, dict[str, int]] = {}
-        for name, service in self.run.store.services.items():
-            found[name] = {one["revision"]: one["percent"] for one in service.routed if one.get("percent")}
+        for region, store in self.run.stores.items():
+            for name, service in store.services.items():
+                key = name if region == self.run.region else f"{name}{AWAY}{region}"
+                found[key] = {one["revision"]: one["percent"] for one in service.routed if one.get("percent")}
         return found
 
     def one_set(self) -> str:
@@ -217,7 +236,7 @@ class Place:
         for name, serving in self.serving().items():
             if list(serving.values()) != [100]:
                 return ""
-            releases.add(next(iter(serving)).removeprefix(f"{name}-"))
+            releases.add(next(iter(serving)).removeprefix(f"{located(name)[0]}-"))
         return releases.pop() if len(releases) == 1 else ""
 
     def sql(self, text: str) -> Any:
@@ -251,28 +270,27 @@ def place(folder: Path, **run: Any) -> Iterator[Place]:
             ("lectern-gemini-api-key", "1"): KEY,
             ("lectern-visitor-secret", "1"): "any long random text of the visitors",
         }
-        cloud = parts.enter_context(LocalCloudRun(secrets=secrets, **run))
+        cloud = parts.enter_context(LocalCloudRun(secrets=secrets, second_region=SECOND, **run))
         made = Place(cloud, gemini, ready, folder)
         (folder / "images").mkdir()
         _as_terraform(cloud, folder)
         yield made
 
 
-def _as_terraform(cloud: LocalCloudRun, folder: Path) -> None:
+def _first_template(cloud: LocalCloudRun, folder: Path) -> dict[str, Any]:
+    """Google's sample."""
     hello = folder / "hello"
-    (hello / "functions").mkdir(parents=True)
+    (hello / "functions").mkdir(parents=True, exist_ok=True)
     (hello / "functions" / "hello.py").write_text(HELLO, encoding="utf-8")
-    image = cloud.images.push(hello)
     variables = {"FUNCTION_SOURCE": "functions/hello.py", "FUNCTION_TARGET": "hello"}
     env = [{"name": name, "value": value} for name, value in variables.items()]
+    return {"containers": [{"image": cloud.images.push(hello), "env": env}]}
+
+
+def _as_terraform(cloud: LocalCloudRun, folder: Path) -> None:
+    first = _first_template(cloud, folder)
     waiting = [
-        cloud.store.create(
-            service_name(name),
-            {"containers": [{"image": image, "env": env}]},
-            public=name == "chat",
-            wait=False,
-        )
-        for name in FUNCTIONS
+        cloud.store.create(service_name(name), first, public=name == "chat", wait=False) for name in FUNCTIONS
     ]
     for operation in waiting:
         assert operation.done.wait(60)

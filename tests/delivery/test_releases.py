@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 import time
 
+import httpx
 import pytest
 
 from shared.settings import ROOT
 from tests.delivery import variants
-from tests.delivery.place import CANARY, Built, Place, Readers
+from tests.delivery.place import CANARY, QUESTIONS, SECOND, Built, Place, Readers
 from tests.delivery.scenarios import (
     AT_TAG,
     HEAD,
@@ -147,10 +148,10 @@ def test_a_killed_build_goes_on_where_it_was(somewhere: Place, base: Built) -> N
 # ------------------------------------------------------------ rollback
 
 
-def handbook_lines() -> list[str]:
-    """The gcloud lines of the handbook's page about rollback, as they stand there."""
+def handbook_lines(region: str = "REGION") -> list[str]:
+    """The gcloud lines of the handbook's page about rollback, as they stand there, of this region."""
     blocks = re.findall(r"```bash\n(.*?)```", ROLLBACK.read_text(encoding="utf-8"), re.DOTALL)
-    (block,) = [one for one in blocks if "update-traffic" in one and "$RELEASE" in one]
+    (block,) = [one for one in blocks if "update-traffic" in one and one.startswith(f"{region}=")]
     return [line for line in block.splitlines() if line.startswith("gcloud")]
 
 
@@ -257,3 +258,42 @@ def test_a_changed_value_arrives_with_the_next_release(somewhere: Place, base: B
     assert (variables["THREADS"], variables["LECTERN_RELEASE"]) == ("40", built.commit[:7])
     job = somewhere.run.jobs.jobs["projects/lectern-staging/locations/europe-west1/jobs/lectern-ingest-job"]
     assert job["template"]["template"]["containers"][0]["image"] == built.image
+
+
+# ------------------------------------------------------------ a second region
+
+
+def test_chat_in_a_second_region_is_a_member_of_the_set(somewhere: Place, base: Built) -> None:
+    """Half of the readers behind a load balancer would meet another release than the other half."""
+    away, older = f"lectern-chat@{SECOND}", somewhere.one_set()
+    with somewhere.second_region():
+        somewhere.canary = {**CANARY, "steps": [100], "step_seconds": 1, "questions": 10}
+        first, second = somewhere.build(variants.GOOD), somewhere.build(variants.GOOD)
+        somewhere.canary = dict(CANARY)
+        for built in (first, second):
+            words = ("release", "start", "--commit", built.commit, "--image", built.image)
+            done = somewhere.lectern(built, *words)
+            assert done.code == 0, done.err
+            assert somewhere.one_set() == built.commit[:7]
+        assert somewhere.serving()[away] == {f"lectern-chat-{second.commit[:7]}": 100}
+
+        (line,) = handbook_lines("SECOND")
+        moved = somewhere.gcloud(f"SECOND={SECOND} RELEASE={first.commit[:7]}; {line}")
+        assert moved.code == 0, moved.err
+        assert somewhere.serving()[away] == {f"lectern-chat-{first.commit[:7]}": 100}
+        assert somewhere.serving()["lectern-chat"] == {f"lectern-chat-{second.commit[:7]}": 100}
+        assert somewhere.status(second)["moved_by_hand"] == [away]
+        held = somewhere.release(somewhere.build(variants.GOOD))
+        assert f"the traffic of {away} was changed by hand" in held[-1].err
+
+        back = somewhere.lectern(second, "rollback")
+        assert back.code == 0, back.err
+        assert somewhere.one_set() == first.commit[:7]
+        # A release that is older than the region: its image is brought there, in a real container.
+        back = somewhere.lectern(second, "rollback", "--to", older)
+        assert back.code == 0, back.err
+        assert f"{away} is younger than release {older}" in back.err
+        assert somewhere.one_set() == older
+        front = somewhere.run.stores[SECOND].service("lectern-chat").fronts[""].url
+        answer = httpx.post(f"{front}/chat", json={"question": QUESTIONS[0][1]}, timeout=30, trust_env=False)
+        assert answer.json()["citations"]
