@@ -56,7 +56,8 @@ class Pair:
 class Observation:
     """``pairs`` are questions of ours; ``candidate`` and ``stable`` are readers' requests. ``same_time`` is
     False when stable's readers are those of an earlier stretch, because it has none any more. ``unmeasured``
-    says why nothing is known of readers' requests, where that is so.
+    says why nothing is known of readers' requests, where that is so; ``with_readers`` whether the candidate
+    has been given any, so that they were looked for.
     """
 
     pairs: tuple[Pair, ...] = ()
@@ -64,3 +65,4 @@ class Observation:
     stable: Readers = NOBODY
     same_time: bool = True
     unmeasured: str = ""
+    with_readers: bool = False

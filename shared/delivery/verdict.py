@@ -15,6 +15,7 @@ from shared.delivery.chance import lost_more, more_often
 from shared.delivery.observations import Asked, Observation, Pair
 from shared.ports import Readers
 
+NO_READERS = "no readers were seen in this step: only our own questions were judged"
 Outcome = Literal["healthy", "unhealthy", "inconclusive"]
 _HALF = 0.5
 _P95 = 0.95
@@ -94,6 +95,8 @@ def _findings(seen: Observation, criteria: Criteria) -> Iterator[Finding]:
         yield from _answers(pairs, criteria)
     if seen.unmeasured:
         yield Finding("readers", "unknown", f"readers' requests could not be measured: {seen.unmeasured}")
+    elif seen.with_readers and not seen.candidate.requests:
+        yield Finding("readers", "same", NO_READERS)
     if seen.candidate.requests:
         yield from _readers(seen, criteria, outage=_outage(pairs))
 

@@ -142,11 +142,10 @@ class Watch:
                 Deadline.after(MEASURE_SECONDS),
             )
         except LecternError as error:
-            return Observation(pairs, unmeasured=str(error))
-        stable = found[stretch.stable]
-        if stretch.stable_before is not None:
-            return Observation(pairs, found[stretch.candidate], stretch.stable_before, same_time=False)
-        return Observation(pairs, found[stretch.candidate], stable)
+            return Observation(pairs, unmeasured=str(error), with_readers=True)
+        own, before = found[stretch.candidate], stretch.stable_before
+        stable = found[stretch.stable] if before is None else before
+        return Observation(pairs, own, stable, same_time=before is None, with_readers=True)
 
 
 def _pause(stretch: Stretch, pairs: list[Pair]) -> float:

@@ -72,6 +72,15 @@ def test_a_good_release_reaches_everybody_in_steps(rig: Rig) -> None:
     assert {job.environment["LECTERN_RELEASE"] for job in rig.services.jobs.values()} == {made.id}
 
 
+def test_a_release_says_where_it_saw_no_readers(rig: Rig) -> None:
+    """Whoever reads the manifest would believe that readers had been measured at 10 %."""
+    made = rig.build(2)
+    steps = rig.desk.manifests.get(made.id, rig.desk.call()).steps
+    silent = {one.what: any("no readers were seen" in reason for reason in one.reasons) for one in steps}
+    assert silent["smoke"] is False
+    assert silent["canary 10 %"] is silent["canary 100 %"] is True
+
+
 def test_readers_never_follow_the_newest_revision(tmp_path: Path) -> None:
     """The first release would take all readers the moment it is deployed."""
     rig = Rig(tmp_path)

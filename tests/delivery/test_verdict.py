@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared.delivery.chance import lost_more, more_often
 from shared.delivery.observations import Asked, Observation, Pair
-from shared.delivery.verdict import Criteria, judge
+from shared.delivery.verdict import NO_READERS, Criteria, judge
 from shared.ports import Readers
 
 GOOD = Asked("q", 200, 0.2, right=True, cited=True)
@@ -102,6 +102,14 @@ def test_verdicts(seen: Observation, outcome: str, measure: str) -> None:
     assert not measure or (measure, wanted) in [(one.measure, one.outcome) for one in found.findings]
     assert found.reasons
     assert all(reason.strip() for reason in found.reasons)
+
+
+def test_a_step_without_readers_says_so() -> None:
+    """A verdict would seem to stand on readers, whose requests Cloud Monitoring had not shown yet."""
+    found = judge(Observation(pairs(GOOD), with_readers=True))
+    assert found.outcome == "healthy"
+    assert NO_READERS in found.reasons
+    assert NO_READERS not in judge(Observation(pairs(GOOD))).reasons
 
 
 def test_a_refusal_is_named() -> None:
