@@ -37,7 +37,9 @@ SCOPE = "https://www.googleapis.com/auth/monitoring.read"
 
 _MOST_SECONDS = 10.0
 _PAGE = 1000
-_ERROR_CLASS = "5xx"
+_ERROR_CLASS, _REFUSED_CLASS = "5xx", "4xx"
+_OTHERS_FAULT = {"404", "405", "429"}
+"""Scanners ask for pages that no release has, and a limit is the reader's own."""
 _COUNT = "run.googleapis.com/request_count"
 _LATENCY = "run.googleapis.com/request_latencies"
 _KINDS: dict[int, type[DependencyError]] = {
@@ -134,8 +136,9 @@ def _label(series: dict[str, Any], part: str, name: str) -> str:
 
 def _counted(series: dict[str, Any]) -> Readers:
     total = sum(int(point["int64Value"]) for point in _values(series, "int64Value"))
-    is_error = _label(series, "metric", "response_code_class") == _ERROR_CLASS
-    return Readers(total, total if is_error else 0)
+    kind = _label(series, "metric", "response_code_class")
+    is_refused = kind == _REFUSED_CLASS and _label(series, "metric", "response_code") not in _OTHERS_FAULT
+    return Readers(total, total if kind == _ERROR_CLASS else 0, refused=total if is_refused else 0)
 
 
 def _timed(series: dict[str, Any]) -> Readers:

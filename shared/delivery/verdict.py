@@ -27,7 +27,8 @@ class Criteria:
 
     ``error_rate`` is the largest accepted difference of the shares of failed requests. ``slow_factor`` times
     stable's 95th percentile, at least ``slow_floor_seconds``, is slow; a ``slow_share`` more of slow answers
-    is accepted. ``wrong_share`` more of wrong answers is accepted. ``chance`` is the largest probability of a
+    is accepted. ``wrong_share`` more of wrong answers is accepted, and ``refused_share`` more of refused
+    readers: a lot, since most of these are the readers' own fault. ``chance`` is the largest probability of a
     difference that is still called one. ``pairs`` are the fewest questions that a verdict stands on.
     """
 
@@ -36,6 +37,7 @@ class Criteria:
     slow_floor_seconds: float = 0.5
     slow_share: float = 0.05
     wrong_share: float = 0.05
+    refused_share: float = 0.2
     chance: float = 0.01
     pairs: int = 10
 
@@ -190,27 +192,32 @@ def _outage(pairs: tuple[Pair, ...]) -> bool:
 
 
 def _readers(seen: Observation, criteria: Criteria, *, outage: bool) -> Iterator[Finding]:
-    candidate, stable = seen.candidate, seen.stable
-    words = f"{candidate.errors} of {candidate.requests} readers failed ({_share(stable.errors, stable)})"
-    own, others = Share(candidate.errors, candidate.requests), Share(stable.errors, stable.requests)
-    worse = own.exceeds(others, criteria.error_rate, criteria.chance)
-    yield _reader_finding("readers' errors", words, seen, outage=outage, worse=worse)
+    own, stable = seen.candidate, seen.stable
+
+    def found(measure: str, words: str, events: Callable[[Readers], Share], accepted: float) -> Finding:
+        mine, others = events(own), events(stable)
+        words = f"{mine.events} {words} ({others.events} of {stable.requests} on stable)"
+        worse = mine.exceeds(others, accepted, criteria.chance)
+        return _reader_finding(measure, words, seen, outage=outage, worse=worse)
+
+    words = f"of {own.requests} readers failed"
+    yield found("readers' errors", words, lambda one: Share(one.errors, one.requests), criteria.error_rate)
+    if own.refused:
+        words = f"of {own.requests} readers were refused"
+        yield found(
+            "readers' refusals", words, lambda one: Share(one.refused, one.requests), criteria.refused_share
+        )
     limit = max(criteria.slow_floor_seconds, criteria.slow_factor * stable.percentile(_P95))
-    slow, slow_stable = candidate.slower_than(limit), stable.slower_than(limit)
-    words = f"{slow} of them waited longer than {limit:.2f} s ({_share(slow_stable, stable)})"
-    own, others = Share(slow, _timed(candidate)), Share(slow_stable, _timed(stable))
-    worse = own.exceeds(others, criteria.slow_share, criteria.chance)
-    yield _reader_finding("readers' latency", words, seen, outage=outage, worse=worse)
+    words = f"of them waited longer than {limit:.2f} s"
+    yield found(
+        "readers' latency", words, lambda one: Share(one.slower_than(limit), _timed(one)), criteria.slow_share
+    )
 
 
 def _reader_finding(measure: str, words: str, seen: Observation, *, outage: bool, worse: bool) -> Finding:
     if worse and outage and not seen.same_time:
         return Finding(measure, "unknown", f"{words} earlier, and stable is not itself now either")
     return Finding(measure, "worse" if worse else "same", words)
-
-
-def _share(number: int, stable: Readers) -> str:
-    return f"{number} of {stable.requests} on stable"
 
 
 def _timed(readers: Readers) -> int:

@@ -11,7 +11,8 @@ from shared.resilience.deadline import Deadline
 
 @dataclass(frozen=True, slots=True)
 class Readers:
-    """Requests of a stretch of time. ``errors`` were answered 5xx. ``seconds`` holds pairs of an upper bound
+    """Requests of a stretch of time. ``errors`` were answered 5xx, ``refused`` 4xx but for what
+    strangers and the impatient get (404, 405, 429). ``seconds`` holds pairs of an upper bound
     and how many requests took at most that and more than the bound before, empty ones too: a histogram. The
     last bound may be infinite.
     """
@@ -19,6 +20,7 @@ class Readers:
     requests: int = 0
     errors: int = 0
     seconds: tuple[tuple[float, int], ...] = ()
+    refused: int = 0
 
     def slower_than(self, limit: float) -> int:
         """Requests that took longer than ``limit``; those of the bucket that holds it are not counted."""
@@ -45,7 +47,10 @@ class Readers:
         for bound, count in (*self.seconds, *other.seconds):
             counts[bound] = counts.get(bound, 0) + count
         return Readers(
-            self.requests + other.requests, self.errors + other.errors, tuple(sorted(counts.items()))
+            self.requests + other.requests,
+            self.errors + other.errors,
+            tuple(sorted(counts.items())),
+            self.refused + other.refused,
         )
 
 

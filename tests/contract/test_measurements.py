@@ -59,14 +59,16 @@ def test_requests_are_counted_by_revision(
         served("new", 200, 0.1),
         served("new", 500, 0.1),
         served("new", 404, 0.1),
+        served("new", 429, 0.1),
+        served("new", 401, 0.1),
         served("old", 200, 0.1),
     ):
         monitoring.note(one)
     monitoring.note(Served("lectern-health", "new", 500, START + 10, 0.1, "", "r"))
     now[0] = START + 600
     found = read()
-    assert (found["new"].requests, found["new"].errors) == (3, 1)
-    assert (found["old"].requests, found["old"].errors) == (1, 0)
+    assert (found["new"].requests, found["new"].errors, found["new"].refused) == (5, 1, 1)
+    assert (found["old"].requests, found["old"].errors, found["old"].refused) == (1, 0, 0)
 
 
 def test_each_region_is_measured_by_itself(

@@ -82,6 +82,18 @@ def quick(requests: int, errors: int = 0) -> Readers:
             "readers' latency",
             id="readers wait",
         ),
+        pytest.param(
+            Observation(pairs(GOOD), Readers(100, refused=40), Readers(100, refused=4)),
+            "unhealthy",
+            "readers' refusals",
+            id="readers are refused",
+        ),
+        pytest.param(
+            Observation(pairs(GOOD), Readers(100, refused=15), Readers(100)),
+            "healthy",
+            "",
+            id="one reader with a wrong key",
+        ),
         pytest.param(Observation(pairs(GOOD), quick(3), quick(50)), "healthy", "", id="few readers"),
         pytest.param(
             Observation(pairs(GOOD), unmeasured="403"), "inconclusive", "readers", id="not measured"
