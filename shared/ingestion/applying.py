@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
-from shared.errors import GenerationRefused
+from shared.errors import GenerationRefused, RemovalNotAllowed
 from shared.ingestion.economy import Economy, Reusable
 from shared.ingestion.failover import Contents, Failover
 from shared.ingestion.generations import Generations
 from shared.ingestion.parts import Hooks, Rules, Work
 from shared.ingestion.plan import check_removal
 from shared.ingestion.report import Report
+from shared.ingestion.stage import Removal
 from shared.ingestion.study import Study
 from shared.ingestion.writing import Target, Writer, staged_statistics
 from shared.ports import Embedder, Run, RunPhase, RunShare
@@ -73,10 +74,22 @@ class Applier:
         return self._settle(generation)
 
     def _check_removal(self) -> None:
-        study, run = self._study, self._work.run
-        samples = self._rules.may_be_replaced
-        if not run.allow_removal and not (study.live and study.live.source in samples):
-            check_removal(run.id, study.found, self._rules.removal_limit, study.why)
+        """A permission holds for the pages that were shown before it was given, if any were: what it was
+        given for. It outlives a run that fails, and covers no page more.
+        """
+        study, run, stage = self._study, self._work.run, self._work.stage
+        gone = study.found.removed
+        if not gone or (study.live and study.live.source in self._rules.may_be_replaced):
+            return
+        told = stage.removal()
+        allowed = {*told.allowed, *((told.shown or gone) if run.allow_removal else ())}
+        try:
+            check_removal(run.id, study.found, self._rules.removal_limit, study.why, allowed=allowed)
+        except RemovalNotAllowed:
+            stage.put_removal(Removal(gone, told.allowed))
+            raise
+        if run.allow_removal:
+            stage.put_removal(Removal(told.shown, tuple(sorted(allowed))))
 
     def _change(self, generation: str) -> None:
         """Change pages inside the live generation."""

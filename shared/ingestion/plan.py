@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from shared.errors import RemovalNotAllowed
@@ -53,18 +53,23 @@ def drift(found: Differences) -> float:
     return (len(found.added) + len(found.changed) + len(found.removed)) / max(before, 1)
 
 
-def check_removal(run: str, found: Differences, limit: float, why: str = "") -> None:
+def check_removal(
+    run: str, found: Differences, limit: float, why: str = "", *, allowed: Collection[str] = ()
+) -> None:
     """Raise :class:`~shared.errors.RemovalNotAllowed` for more than ``limit`` (0..1) of the pages that there
-    were, unless they are few; ``why`` says why a new generation is needed, if one is.
+    were, unless they are few. Those that were ``allowed`` to go do not count; ``why`` says why a new
+    generation is needed, if one is.
     """
     before = len(found.changed) + found.unchanged + len(found.removed)
-    removed = len(found.removed)
+    removed = len(set(found.removed).difference(allowed))
     are_few = removed < FEWEST_REMOVED and removed * 2 <= before
     if are_few or removed <= limit * before:
         return
     because = f" ({why})" if why else ""
+    beside = len(found.removed) - removed
+    others = f" beside the {beside} that were shown before" if beside else ""
     raise RemovalNotAllowed(
-        f"This ingestion would remove {removed} of {before} pages{because}, more than {limit:.0%}. "
+        f"This ingestion would remove {removed} of {before} pages{others}{because}, more than {limit:.0%}. "
         "Nothing was changed.",
         hint="If the site really has lost them: "
         f"`lectern ingest --run {run} --allow-removal`. If not, check the place that was read.",

@@ -24,7 +24,7 @@ from shared.ingestion.parts import Hooks, IndexPorts, Rules, Work
 from shared.ingestion.plan import Plan
 from shared.ingestion.report import Report
 from shared.ingestion.site import Source
-from shared.ingestion.stage import Stage
+from shared.ingestion.stage import Removal, Stage
 from shared.ingestion.steps import STEP_SECONDS, Steps
 from shared.ingestion.study import Student, Study
 from shared.ports import Embedder, Generation, Run, RunShare, RunStatus
@@ -107,7 +107,8 @@ class Ingestion:
         if found is None:
             self._ports.runs.begin(wanted, self._steps.one())
             return wanted
-        run = replace(found, status="planned", tasks=wanted.tasks, error="")
+        allowed = wanted.allow_removal
+        run = replace(found, status="planned", tasks=wanted.tasks, error="", allow_removal=allowed)
         if found.tasks != wanted.tasks:
             self._forget_read(found)
         for share in found.shares:
@@ -115,11 +116,13 @@ class Ingestion:
         self._ports.runs.save(run, self._steps.one())
         return run
 
-    def run_task(self, run_id: str, task: int, source: Source) -> Report | None:
+    def run_task(
+        self, run_id: str, task: int, source: Source, *, allow_removal: bool = False
+    ) -> Report | None:
         """Do one share of a run of many tasks; whoever is done last also writes, and gets the report."""
         started = self._clock()
         if self._do_task(run_id, task, source):
-            return self._finish_tasks(run_id, source, started)
+            return self._finish_tasks(run_id, source, started, allow_removal=allow_removal)
         return None
 
     def go_back(self, target: Generation) -> tuple[str, ...]:
@@ -135,7 +138,10 @@ class Ingestion:
     def _planned(self, run: Run, source: Source) -> Plan:
         study = self._studied(run, source)
         self._ports.runs.save(replace(study.work.run, status="planned"), self._steps.one())
-        return study.plan()
+        plan, stage = study.plan(), study.work.stage
+        if plan.removed:
+            stage.put_removal(Removal(plan.removed, stage.removal().allowed))
+        return plan
 
     def _whole(self, run: Run, source: Source, started: float) -> Report:
         study = self._studied(run, source)
@@ -163,14 +169,17 @@ class Ingestion:
         share = economy(work, self._embedder, self.generations).embed_share(share, self._hooks.embedding)
         return work.save_share(replace(share, done=True))
 
-    def _finish_tasks(self, run_id: str, source: Source, started: float) -> Report | None:
+    def _finish_tasks(
+        self, run_id: str, source: Source, started: float, *, allow_removal: bool
+    ) -> Report | None:
         with self._lease():
             run = self._ports.runs.get(run_id, self._steps.one())
             if not _is_to_be_written(run):
                 return None
+            begun = replace(run, status="running", error="", allow_removal=allow_removal)
 
             def write() -> Report:
-                study = self._student(source).study(self._work(replace(run, status="running", error="")))
+                study = self._student(source).study(self._work(begun))
                 return self._ended(study, self._applier(study).apply(), started)
 
             return self._watched(run, write)
@@ -192,7 +201,7 @@ class Ingestion:
         """The newest unfinished run of the same site from the same place, or ``wanted``, begun."""
         found = self._unfinished(wanted)
         if found is not None:
-            return self._begun(replace(found, allow_removal=found.allow_removal or wanted.allow_removal))
+            return self._begun(replace(found, allow_removal=wanted.allow_removal))
         self._ports.runs.begin(wanted, self._steps.one())
         return self._begun(wanted)
 

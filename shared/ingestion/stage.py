@@ -5,6 +5,7 @@ for the one that writes::
 
     ingestion/<run>/<task>/pages-<number>.zst     pages, cut, with the counts of their words
     ingestion/<run>/<task>/vectors-<number>.zst   vectors by the hash of the text they were made of
+    ingestion/<run>/removal.zst                   pages that were shown to go, and those that may
 """
 
 from __future__ import annotations
@@ -51,6 +52,13 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
     pages: tuple[CutPage, ...]
     passages: FieldCounts
     headings: FieldCounts
+
+
+class Removal(msgspec.Struct, frozen=True, array_like=True):
+    """Addresses of pages: those that a person was shown to go, and those that were allowed to."""
+
+    shown: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
 
 
 class _Vectors(msgspec.Struct, frozen=True, array_like=True):
@@ -101,6 +109,16 @@ class Stage:
             kept = list(self._recent.items())[1 - _VECTORS_KEPT :]
             self._recent = {**dict(kept), place: dict(zip(read.hashes, vectors, strict=True))}
         return self._recent[place]
+
+    # ------------------------------------------------------------ removals
+
+    def put_removal(self, removal: Removal) -> None:
+        self._put(f"{self._prefix}removal.zst", removal)
+
+    def removal(self) -> Removal:
+        """What was shown last, and allowed so far."""
+        name = f"{self._prefix}removal.zst"
+        return self._get(name, Removal) if name in self._names(name) else Removal()
 
     # ------------------------------------------------------------ objects
 

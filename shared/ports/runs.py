@@ -36,7 +36,8 @@ class PlanCounts:
 class Run:
     """One ingestion. ``source`` names the site in the ledger, ``place`` is where it is read from,
     ``generation`` the one whose pages are changed, empty when a new one is built. ``fingerprint`` stands for
-    the rules that its pages are cut with. ``plan`` is None until everything was read.
+    the rules that its pages are cut with. ``plan`` is None until everything was read. ``allow_removal`` is
+    the word of whoever started it last, and ends with that start.
 
     ``to_write`` and ``written`` count pages. ``report`` is what was done, at the end. The times are Unix
     seconds, by the database's clock; 0.0 for what has not happened.

@@ -141,9 +141,6 @@ def execute_run(
         recorded = parts.runs.get(run_id, Deadline.after(READ_SECONDS))
         if recorded.status == "succeeded":
             return recorded
-        if allow_removal and not recorded.allow_removal:
-            recorded = replace(recorded, allow_removal=True)
-            parts.runs.save(recorded, Deadline.after(READ_SECONDS))
     wanted = Wanted(
         recorded.place, recorded.base_url, recorded.source, recorded.tasks, allow_removal, recorded.id
     )
@@ -157,7 +154,7 @@ def _execute_task(settings: Settings, recorded: Run, wanted: Wanted, hooks: Hook
         told = f"CLOUD_RUN_TASK_COUNT is {settings.task_count}, run {recorded.id} has {recorded.tasks} tasks"
         raise SettingsError([told])
     with _opened(settings, wanted, hooks) as (parts, own, source):
-        report = own.run_task(recorded.id, settings.task_index, source)
+        report = own.run_task(recorded.id, settings.task_index, source, allow_removal=wanted.allow_removal)
         if report is None:
             return parts.runs.get(recorded.id, Deadline.after(READ_SECONDS))
         _tend(parts, report, hooks)

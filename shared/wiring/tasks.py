@@ -33,9 +33,8 @@ def run_tasks(
         run = begin(parts, wanted)
         own, close = jobs(settings)
         try:
-            name = own.start(
-                "ingest", ["ingest", "--run", run.id], Deadline.after(CALL_SECONDS), tasks=run.tasks
-            )
+            args = ["ingest", "--run", run.id, *(["--allow-removal"] if wanted.allow_removal else [])]
+            name = own.start("ingest", args, Deadline.after(CALL_SECONDS), tasks=run.tasks)
             while (execution := own.execution(name, Deadline.after(CALL_SECONDS))).state == "running":
                 _tell(parts.runs.get(run.id, Deadline.after(CALL_SECONDS)), hooks)
                 sleep(LOOK_SECONDS)

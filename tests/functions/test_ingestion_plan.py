@@ -78,14 +78,19 @@ class Bench:
         asked = Wanted(str(self.site), "/docs", **wanted)
         return self._within(asked, lambda made, run, source: made.plan(run, source))
 
-    def begin(self, tasks: int) -> str:
+    def begin(self, tasks: int, **wanted: bool) -> str:
         with Parts(self.own) as parts:
             parts.embedder = self.embedder
-            return begin(parts, Wanted(str(self.site), "/docs", tasks=tasks)).id
+            return begin(parts, Wanted(str(self.site), "/docs", tasks=tasks, **wanted)).id
 
-    def task(self, run_id: str, task: int) -> Report | None:
+    def task(self, run_id: str, task: int, **allowed: bool) -> Report | None:
         asked = Wanted(str(self.site), "/docs", run_id=run_id)
-        return self._within(asked, lambda made, _run, source: made.run_task(run_id, task, source))
+        return self._within(asked, lambda made, _run, source: made.run_task(run_id, task, source, **allowed))
+
+    def lose(self, *numbers: int) -> None:
+        """Take pages out of the site."""
+        for number in numbers:
+            (self.site / f"row-{number:03}.md").unlink()
 
     def digest(self) -> str:
         return points_digest(live_points(self.own))
@@ -93,6 +98,13 @@ class Bench:
     def stage(self) -> list[str]:
         with Parts(self.own) as parts:
             return [one.name for one in parts.object_store.list("ingestion/", Deadline.after(SECONDS))]
+
+
+class Dies(HashedWords):
+    """A model that went away."""
+
+    def embed_documents(self, texts, deadline):  # noqa: ARG002 - as in the port
+        raise SourceError("the model went away")
 
 
 class _Counting:
@@ -159,8 +171,7 @@ def test_a_removal_of_many_pages_asks(bench: Bench) -> None:
     """A broken build would empty the index overnight."""
     bench.run()
     before = bench.digest()
-    for number in range(5):
-        (bench.site / f"row-{number:03}.md").unlink()
+    bench.lose(*range(5))
     with pytest.raises(RemovalNotAllowed, match="remove 5 of 20 pages") as caught:
         bench.run()
     assert bench.digest() == before
@@ -171,6 +182,50 @@ def test_a_removal_of_many_pages_asks(bench: Bench) -> None:
     assert (report.removed, report.pages, report.run) == (5, 15, stopped.id)
     (bench.site / "row-009.md").unlink()
     assert bench.run().removed == 1
+
+
+def test_a_permission_covers_no_page_more_after_a_failure(bench: Bench) -> None:
+    """A permission for five pages would let the next night's broken build take all the others, unasked."""
+    bench.run()
+    bench.lose(*range(5))
+    write_site(bench.site, pages(1, start=60))
+    bench.embedder = Dies()
+    with pytest.raises(SourceError):
+        bench.run(allow_removal=True)
+    bench.embedder = HashedWords()
+    bench.lose(*range(5, 12))
+    with pytest.raises(RemovalNotAllowed, match="remove 7 of 20 pages beside the 5 that were shown"):
+        bench.run()
+    write_site(bench.site, pages(7, start=5))
+    assert bench.run().removed == 5
+
+
+def test_a_permission_is_for_what_was_shown(bench: Bench) -> None:
+    """An operator who agreed to lose five pages would lose twelve, because the site broke since."""
+    bench.run()
+    bench.lose(*range(5))
+    assert len(bench.plan().removed) == 5
+    bench.lose(*range(5, 12))
+    with pytest.raises(RemovalNotAllowed, match="remove 7 of 20 pages beside the 5"):
+        bench.run(allow_removal=True)
+    assert bench.run(allow_removal=True).removed == 12
+
+
+def test_tasks_that_stopped_for_a_removal_can_be_allowed_it(bench: Bench) -> None:
+    """A big site that really lost its pages could never be ingested by many tasks again."""
+    bench.run()
+    bench.lose(*range(5))
+    for allowed in (False, True):
+        run_id = bench.begin(2, allow_removal=allowed)
+        assert bench.task(run_id, 0, allow_removal=allowed) is None
+        if not allowed:
+            with pytest.raises(RemovalNotAllowed):
+                bench.task(run_id, 1)
+    with Parts(bench.own) as parts:
+        assert parts.runs.get(run_id, Deadline.after(SECONDS)).allow_removal
+    report = bench.task(run_id, 1, allow_removal=True)
+    assert report is not None
+    assert report.removed == 5
 
 
 def test_identical_text_is_embedded_once(bench: Bench) -> None:
@@ -240,11 +295,6 @@ def test_tasks_in_any_order_make_the_index_of_one(bench: Bench, order: tuple[int
 
 def test_a_task_that_died_is_done_again(bench: Bench) -> None:
     """One lost machine would leave its share of the site out of the index for good."""
-
-    class Dies(HashedWords):
-        def embed_documents(self, texts, deadline):  # noqa: ARG002 - as in the port
-            raise SourceError("the machine is gone")
-
     bench.run()
     wanted = bench.digest()
     forget_index(bench.own)
