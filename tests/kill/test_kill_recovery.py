@@ -68,6 +68,7 @@ def killed_after(process: subprocess.Popen[str], seconds: float) -> bool:
 # ---------------------------------------------------------------- retention
 
 
+@pytest.mark.timeout(3600)
 def test_retention_killed_leaves_no_manifest_without_its_parts(tmp_path: Path, full: bool) -> None:
     """A point that is listed would turn out to be half removed on the day it is needed."""
     rng = random.Random(SEED)

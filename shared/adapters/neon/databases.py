@@ -7,7 +7,7 @@ import threading
 
 from shared.adapters.neon.faults import SERVICE
 from shared.adapters.neon.wire import Wire
-from shared.errors import PreconditionFailed, Rejected
+from shared.errors import Overloaded, PreconditionFailed, Rejected
 from shared.resilience.deadline import Deadline
 from shared.sql import identifier, literal
 
@@ -18,19 +18,31 @@ _COMMENT = "lectern restore"
 _MOST_NAME = 63
 _CONNECTIONS = 77
 """Most connections to a database that is being built: a number that hardly anybody else sets."""
+_CLAIM_SECONDS = 30.0
+_NO_LOCK = "[55P03]"
 _RENAME_PAUSE = 0.2
 _IN_USE = "[55006]"
 
 
 def claim(outside: Wire, name: str, deadline: Deadline) -> None:
-    sql = f"SELECT pg_try_advisory_lock({_LOCK}, hashtext({literal(name)}))"
-    if not outside.script(sql, deadline, OPERATION)[0][0]:
+    """Be the only restore that builds ``name``, as long as ``outside`` is connected.
+
+    The session of a restore that was killed ends with the statement that it was at: that is waited for.
+    """
+    seconds = min(_CLAIM_SECONDS, deadline.remaining() / 2)
+    sql = f"BEGIN; SET LOCAL lock_timeout = {max(1, int(1000 * seconds))}; "
+    sql += f"SELECT pg_advisory_lock({_LOCK}, hashtext({literal(name)})); COMMIT"
+    try:
+        outside.script(sql, deadline, OPERATION)
+    except Overloaded as error:
+        if _NO_LOCK not in error.detail:
+            raise
         raise PreconditionFailed(
             SERVICE,
             OPERATION,
             f"another restore is building {name}",
             hint="Wait until it ends.",
-        )
+        ) from error
 
 
 def drop_leftover(outside: Wire, name: str, deadline: Deadline) -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shared.adapters.neon import databases
 from shared.adapters.neon.catalog import MARK
 from shared.adapters.neon.copy import NeonExport
 from shared.adapters.neon.migrate import migrate
@@ -449,9 +451,23 @@ def test_two_restores_at_once_do_not_meet(source: Database, files: Files, target
 
     def inner(_address: str) -> None:
         with pytest.raises(PreconditionFailed, match="another restore is building"):
-            restored(record, files, target)
+            restore(record, files, NeonImport(target.address), Deadline.after(4.0))
 
     restored(record, files, target, before_switch=inner)
+
+
+def test_the_session_of_a_killed_restore_is_waited_for(target: Database) -> None:
+    """Whoever runs a killed restore again at once would be told that another one is at work."""
+    name = f"{target.name}_restoring"
+    killed, following = (Wire(target.url, soon()) for _ in range(2))
+    databases.claim(killed, name, soon())
+    with ThreadPoolExecutor(1) as pool:
+        claimed = pool.submit(databases.claim, following, name, soon())
+        while not target.run("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+            assert not claimed.done()
+        killed.close()
+        claimed.result()
+    following.close()
 
 
 def test_one_table_comes_back_alone(source: Database, files: Files) -> None:
