@@ -15,7 +15,7 @@ locals {
 
   network = merge({ egress = "none", static_address = false, range = "10.8.0.0/26" }, try(local.platform.network, {}))
   edge    = merge({ enabled = false, second_region = "", domains = [], requests_per_minute = 120 }, try(local.platform.edge, {}))
-  cicd    = merge({ repository = "", branch = "main", outside_ci = false, promotes_to = "", promotes_from = "", keep_images = 20 }, try(local.platform.cicd, {}))
+  cicd    = merge({ repository = "", branch = "main", outside_ci = false, promotes_to = "", promotes_from = "", keep_images = 100 }, try(local.platform.cicd, {}))
   budget  = merge({ billing_account = "", usd_month = 50 }, try(local.platform.budget, {}))
 
   repository = try(local.platform.repository, "lectern")

@@ -181,7 +181,8 @@ class Cicd:
     """``repository`` (owner/name on GitHub) starts a release for each push to ``branch``; empty: no trigger.
     ``outside_ci`` lets that repository's own workflows sign in without a key. ``promotes_to`` names the
     project whose releases may take over images of this one; there, ``promotes_from`` names the bucket of
-    this one's manifests (``gs://…``), and then no push starts a release, a person does.
+    this one's manifests (``gs://…``), and then no push starts a release, a person does. ``keep_images``
+    bounds how far both can roll back: production runs the images of staging, which pushes more often.
     """
 
     repository: str = value("", check=_matches(r"([\w.-]+/[\w.-]+)?", "owner/name"))
@@ -191,7 +192,7 @@ class Cicd:
     promotes_from: str = value(
         "", check=_matches(r"(gs://\S+)?", "a bucket such as gs://lectern-staging-data")
     )
-    keep_images: int = value(20, check=between(2, 1000))
+    keep_images: int = value(100, check=between(2, 1000))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

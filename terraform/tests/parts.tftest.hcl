@@ -150,6 +150,10 @@ run "nothing_is_released_without_a_repository" {
   }
 
   assert {
+    condition     = length(google_artifact_registry_repository.images.cleanup_policies) == 2 && length(google_artifact_registry_repository.images.docker_config) == 0
+    error_message = "a tag that cannot be moved keeps its image from being cleaned up"
+  }
+  assert {
     condition     = length(google_cloudbuild_trigger.push) + length(google_cloudbuild_trigger.promotion) == 0 && length(google_iam_workload_identity_pool.ci) == 0
     error_message = "a trigger without a repository"
   }

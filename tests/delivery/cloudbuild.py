@@ -89,10 +89,17 @@ class CloudBuild:
                 return False
         return True
 
+    def run_step(self, name: str) -> StepRun:
+        """Run one step alone."""
+        return self._step(self._named(name))
+
     def environment_of(self, name: str) -> dict[str, str]:
         """The variables that a step gets."""
+        return self._environment(self._named(name))
+
+    def _named(self, name: str) -> dict[str, Any]:
         [step] = [one for one in self.build["steps"] if one.get("id") == name]
-        return self._environment(step)
+        return dict(step)
 
     def report(self) -> str:
         """A line for each step, for people."""

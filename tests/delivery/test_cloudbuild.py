@@ -19,7 +19,7 @@ from shared.embedded.folder import FolderStore
 from shared.resilience.deadline import Deadline
 from shared.settings import ROOT, declarations
 from tests.delivery import variants
-from tests.delivery.cloudbuild import CloudBuild, Mistake, Replaced
+from tests.delivery.cloudbuild import CloudBuild, Mistake, Replaced, programs
 from tests.delivery.place import CANARY, Built, Place, Readers
 
 FILE = ROOT / "cloudbuild.yaml"
@@ -138,6 +138,20 @@ def test_the_tests_of_a_build_meet_no_service(tmp_path: Path) -> None:
             assert (given.get("LECTERN_ENV"), given.get("PYTHONPATH")) == ("staging", str(tmp_path)), step[
                 "id"
             ]
+
+
+@pytest.mark.parametrize(
+    ("there", "asked"), [(False, ["pull", "push", "inspect"]), (True, ["pull", "inspect"])]
+)
+def test_an_image_is_pushed_once(tmp_path: Path, there: bool, asked: list[str]) -> None:
+    """The same commit, built again, would release an image that nobody tried in its place."""
+    diary = tmp_path / "diary"
+    docker = f'echo "$1" >> {diary}; test "$1" != pull || exit {int(not there)}; echo name@sha256:0'
+    path = f"{programs(tmp_path / 'bin', docker=docker)}:/usr/bin:/bin"
+    made = CloudBuild(FILE, tmp_path, {"PATH": path}, {"SHORT_SHA": "abc1234"})
+    assert made.run_step("push").code == 0
+    assert diary.read_text(encoding="utf-8").split() == asked
+    assert (tmp_path / ".image").read_text(encoding="utf-8") == "name@sha256:0\n"
 
 
 STEP = "steps:\n  - id: one\n    name: python:3\n    {more}\n"

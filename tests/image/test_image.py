@@ -21,6 +21,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pathspec import GitIgnoreSpec
 
 from shared.delivery.platform import FUNCTIONS, members, service_name
 from shared.delivery.platform_file import load_platform
@@ -80,10 +81,10 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
 def copied(workspace: Path) -> Path:
     """The files that project.toml does not exclude."""
     described = tomllib.loads((ROOT / "project.toml").read_text())
-    left_out = [one.strip("/*") for one in described["io"]["buildpacks"]["exclude"]]
+    left_out = GitIgnoreSpec.from_lines(described["io"]["buildpacks"]["exclude"])
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in listed.splitlines():
-        if not any(name.startswith(one) for one in left_out) and (ROOT / name).is_file():
+        if not left_out.match_file(name) and (ROOT / name).is_file():
             (workspace / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, workspace / name)
     return workspace

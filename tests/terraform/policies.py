@@ -169,6 +169,16 @@ def callers_have_tokens(planned: list[Resource]) -> Iterator[str]:
             yield f"{one.address} would keep Neon awake"
 
 
+def images_go_when_they_are_old(planned: list[Resource]) -> Iterator[str]:
+    for one in of(planned, "google_artifact_registry_repository"):
+        rules = {rule["action"] for rule in one.values.get("cleanup_policies") or []}
+        if rules != {"KEEP", "DELETE"} or one.values.get("cleanup_policy_dry_run"):
+            yield f"{one.address} keeps every image"
+        # The registry refuses to delete an image whose tag cannot be moved, and each one has a tag.
+        if _first(one, "docker_config").get("immutable_tags"):
+            yield f"{one.address} has tags that keep their images"
+
+
 POLICIES: tuple[Callable[[list[Resource]], Iterator[str]], ...] = (
     only_chat_is_public,
     no_broad_roles,
@@ -178,6 +188,7 @@ POLICIES: tuple[Callable[[list[Resource]], Iterator[str]], ...] = (
     buckets_are_kept,
     objects_by_prefix,
     callers_have_tokens,
+    images_go_when_they_are_old,
 )
 
 

@@ -100,6 +100,12 @@ SPOILED = [
         "roles/storage.admin",
     ),
     ('module.schedule["drill"].google_cloud_scheduler_job.this', "http_target.0.oidc_token", []),
+    (
+        "module.cicd.google_artifact_registry_repository.images",
+        "docker_config",
+        [{"immutable_tags": True}],
+    ),
+    ("module.cicd.google_artifact_registry_repository.images", "cleanup_policy_dry_run", True),
     ('module.monitoring.google_monitoring_uptime_check_config.live["chat"]', "http_check.0.path", "/health"),
 ]
 

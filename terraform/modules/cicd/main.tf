@@ -5,14 +5,10 @@ resource "google_artifact_registry_repository" "images" {
   format        = "DOCKER"
   description   = "One image serves every function and job."
 
-  docker_config {
-    # A tag cannot be moved; releases name images by digest all the same.
-    immutable_tags = true
-  }
-
+  # Tags may move: with fixed ones, nothing that has a tag is ever deleted, and releases name images by digest.
   cleanup_policy_dry_run = false
 
-  # An image that is kept is a release that can be rolled back to.
+  # An image that is kept is a release that can be rolled back to, here and where it was promoted to.
   cleanup_policies {
     id     = "keep-newest"
     action = "KEEP"
