@@ -64,7 +64,8 @@ class VectorRestore:
 
     The caller holds the ingestion lease. Errors: those of the ports; ``Corrupt`` for a part that is not what
     its record says (nothing was written then) and for a collection that does not read back as recorded;
-    ``PreconditionFailed`` when there is a collection in the way and ``replace`` is not given.
+    ``PreconditionFailed`` when there is a collection in the way, or readers are answered from another
+    generation, and ``replace`` is not given.
     """
 
     def __init__(
@@ -102,6 +103,8 @@ class VectorRestore:
             with work.timed("check"):
                 check_vectors(record, self._store, self._cipher, patient, progress)
         collection = self.collection(facts)
+        if not replace:
+            self.refuse_another(record, patient)
         written = self._make(collection, record, facts, work, replace=replace)
         work.switch([self._alias, *self._others(facts)], collection)
         for name in work.leftovers(collection):
@@ -116,6 +119,19 @@ class VectorRestore:
             work.fast and not work.fast_problem,
             work.fast_problem,
         )
+
+    def refuse_another(self, record: PartRecord, patient: Patient) -> None:
+        """Raise PreconditionFailed when readers are answered from another generation that holds points."""
+        facts = record.facts(VectorFacts)
+        live = patient(self._bulk.aliases).get(self._alias, "")
+        own = self.collection(facts)
+        # Without an index in the point nothing is switched. A run that was killed may have left `beside`.
+        if not facts.collection or live in {"", own, _beside(own, record)}:
+            return
+        points = patient(lambda deadline: self._bulk.count(live, deadline))
+        if points:
+            what = f"readers are answered from {live}, another generation, which holds {points} points"
+            raise _refused(own, what)
 
     def collection(self, facts: VectorFacts) -> str:
         """Where the points go: the collection that the ledger means by the generation."""
@@ -138,14 +154,9 @@ class VectorRestore:
         if action == "keep":
             return 0
         if action == "refuse":
-            raise PreconditionFailed(
-                SERVICE,
-                f"restore of {collection}",
-                "it exists and holds something else than the recovery point",
-                hint="Add --replace to put the recovery point in its place, or try `lectern repair` first.",
-            )
+            raise _refused(collection, "it exists and holds something else than the recovery point")
         if action == "beside":
-            beside = f"{collection}-{record.point.lower()}"
+            beside = _beside(collection, record)
             self._fill(beside, record, facts, work)
             work.switch([self._alias], beside)
         return self._fill(collection, record, facts, work)
@@ -182,3 +193,17 @@ class VectorRestore:
             return False
         work.fast = True
         return True
+
+
+def _beside(collection: str, record: PartRecord) -> str:
+    """Where the points are while the collection that readers see is made again."""
+    return f"{collection}-{record.point.lower()}"
+
+
+def _refused(collection: str, why: str) -> PreconditionFailed:
+    return PreconditionFailed(
+        SERVICE,
+        f"restore of {collection}",
+        why,
+        hint="Add --replace to put the recovery point in its place, or try `lectern repair` first.",
+    )

@@ -187,6 +187,7 @@ class _Work:
         if self._wanted.table:
             self._table(self._wanted.table)
         elif wished == ("qdrant",):
+            self._refuse_a_full_index()
             self._check_vectors()
             self._vectors()
             self._count_the_change()
@@ -274,8 +275,11 @@ class _Work:
         live = self._parts.vector_bulk.aliases(self._deadline).get(self._settings.qdrant_alias)
         if not live or self._wanted.replace:
             return
+        record = self._manifest.parts["qdrant"]
+        work = vectors.restoring(self._parts, self._files.store, self._cipher)
+        work.refuse_another(record, vectors.patient(self._deadline))
         there = self._parts.vector_bulk.count(live, self._deadline)
-        if there != self._manifest.parts["qdrant"].facts(VectorFacts).points:
+        if there != record.facts(VectorFacts).points:
             raise PreconditionFailed(
                 SERVICE,
                 "restore",

@@ -56,7 +56,13 @@ def restore(
     The caller holds the ingestion lease, where there is a ledger. See
     :meth:`~shared.recovery.vectors_restore.VectorRestore.run`.
     """
-    work = VectorRestore(
+    work = restoring(parts, store, cipher)
+    return work.run(record, patient(deadline), progress, replace=replace, checked=checked)
+
+
+def restoring(parts: Parts, store: ObjectStore, cipher: PointCipher | None) -> VectorRestore:
+    """What restores the part ``qdrant`` behind the alias that the settings of ``parts`` name."""
+    return VectorRestore(
         parts.vector_bulk,
         parts.vector_admin,
         store,
@@ -64,4 +70,3 @@ def restore(
         alias=parts.settings.qdrant_alias,
         nodes=parts.snapshot_nodes,
     )
-    return work.run(record, patient(deadline), progress, replace=replace, checked=checked)

@@ -31,6 +31,7 @@ from shared.wiring.parts import Parts
 from shared.wiring.restore import plan, restore
 from shared.wiring.stack import services
 from tests.local_stack import ORCHARD, filled_stack, live_points, write_site
+from tests.recovery.vector_world import SPEC, many_points
 from tests.recovery.whole_points import cut
 from tests.recovery_points import soon
 
@@ -233,6 +234,23 @@ def test_a_damaged_point_is_refused_before_anything_is_written(lost, tmp_path: P
                 assert parts.vector_bulk.aliases(soon()) == {}
                 assert parts.vector_admin.collections(soon()) == []
         copies.put(name, data, soon())
+
+
+@pytest.mark.parametrize("part", [None, "qdrant"])
+def test_a_newer_index_is_found_before_hours_of_work(lost, tmp_path: Path, part) -> None:
+    """An operator would wait for the whole database, then read that readers are on another generation."""
+    own, _, before = lost
+    with empty_stack(own, tmp_path / "home") as ready:
+        with Parts(ready) as parts:
+            # As many points as the point has, so that counting them tells nothing.
+            parts.vector_admin.create("lectern-g0009", SPEC, soon())
+            parts.vector_bulk.write("lectern-g0009", many_points(len(before)), soon())
+            parts.vector_admin.switch_alias(ready.qdrant_alias, "lectern-g0009", soon())
+        seen: list[Progress] = []
+        with pytest.raises(PreconditionFailed, match="answered from lectern-g0009"):
+            restore(ready, Wanted(part=part), watch=seen.append)
+        assert seen == []
+        assert restore(ready, Wanted(part=part, replace=True)).collection == "lectern-g0001"
 
 
 def test_a_plan_says_what_would_be_done(lost, tmp_path: Path) -> None:

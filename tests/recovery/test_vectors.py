@@ -171,6 +171,32 @@ def test_what_readers_see_is_not_replaced_unasked(world: World) -> None:
     assert world.digest(name) == changed
 
 
+@pytest.mark.parametrize("retired", ["gone", "still there"])
+def test_a_newer_generation_is_not_replaced_unasked(world: World, retired: str) -> None:
+    """Readers would be taken back to last month's index by a command that was to lose nothing."""
+    old = world.fill(everything())
+    record = world.export()
+    if retired == "gone":
+        lose(world, old)
+    live = world.fill([packed(reserved("g0002")), *many_points(20, seed=9)], "g0002")
+    with pytest.raises(PreconditionFailed, match=f"answered from {live}.*--replace"):
+        world.restore().run(record, patient())
+    assert world.bulk.aliases(soon())[world.alias] == live
+    restored = world.restore().run(record, patient(), replace=True)
+    assert world.bulk.aliases(soon())[world.alias] == restored.collection == old
+
+
+def test_a_restore_that_was_killed_half_way_is_gone_on_with_unasked(world: World) -> None:
+    """Readers would stay on the collection that was only to bridge the time."""
+    name = world.fill(everything())
+    record = world.export()
+    beside = world.fill(everything(), f"g0001-{POINT.lower()}")
+    lose(world, name)
+    assert world.restore().run(record, patient()).collection == name
+    assert world.bulk.aliases(soon())[world.alias] == name
+    assert beside not in world.admin.collections(soon())
+
+
 def test_replacing_leaves_readers_a_whole_index_all_the_time(world: World) -> None:
     """Readers would search in half an index while it is restored."""
     name = world.fill(everything())
