@@ -408,6 +408,12 @@ class Settings:
         "names any other key is refused.",
         section=_RECOVERY,
     )
+    backup_unsealed: bool = setting(
+        False,
+        "Whether points without a seal are taken although there is a key, as `--unsealed` does: points from "
+        "before there was one. Whoever can write to the bucket can forge such a point.",
+        section=_RECOVERY,
+    )
     kms_endpoint: str = setting(
         "",
         "Address of a Cloud KMS stand-in; empty for the real one.",

@@ -116,7 +116,7 @@ def commit_point(
         parts=parts,
         key_id=cipher.key_id if cipher else "",
     )
-    for record in parts.values() if cipher else ():  # without one nobody asks for them
+    for record in parts.values():
         sealed.write_record(store, record, cipher, soon())
     data = sealed.encode(manifest, cipher, soon())
     store.put(manifest_name(manifest.id), data, soon(), if_generation_match=0)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from shared import settings
 from shared.cli.console import command_errors, emit_json, json_option, say
+from shared.cli.unsealed import load, unsealed_option
 from shared.cli.watching import watching
 
 if TYPE_CHECKING:
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Restore into LECTERN_DRILL_DATABASE_URL and LECTERN_DRILL_QDRANT_URL instead.",
 )
+@unsealed_option
 @json_option
 @command_errors
-def command(*, point: str | None, latest: bool, full: bool, as_json: bool) -> None:
+def command(*, point: str | None, latest: bool, full: bool, unsealed: bool, as_json: bool) -> None:
     """Rehearse a restore: a recovery point is restored in a sealed room and asked its golden questions.
 
     The room is a stack of its own in a temporary folder; nothing that readers use is touched, and only the
@@ -38,7 +39,7 @@ def command(*, point: str | None, latest: bool, full: bool, as_json: bool) -> No
 
     with watching() as watch:
         report = drill(
-            settings.load(),
+            load(unsealed=unsealed),
             Rehearsal(point, full),
             watch=watch,
             say=say,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shared import settings
 from shared.cli.console import command_errors, emit_json, json_option, say
+from shared.cli.unsealed import load, unsealed_option
 from shared.cli.watching import watching
 from shared.settings import Settings
 
@@ -35,6 +35,7 @@ _MB = 1_000_000
 @click.option("--to", help="Address of another database than DATABASE_URL: a new Neon branch.")
 @click.option("--replace", is_flag=True, help="What is there may be put aside.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@unsealed_option
 @json_option
 @command_errors
 def command(
@@ -47,6 +48,7 @@ def command(
     to: str | None,
     replace: bool,
     dry_run: bool,
+    unsealed: bool,
     as_json: bool,
 ) -> None:
     """Bring back what was lost, from a recovery point.
@@ -70,7 +72,7 @@ def command(
         replace=replace,
         to=to or "",
     )
-    with _ready(settings.load()) as ready:
+    with _ready(load(unsealed=unsealed)) as ready:
         if dry_run:
             _show_plan(plan(ready.settings, wanted), as_json=as_json)
             return

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shared import settings
 from shared.cli.console import command_errors, emit_json, json_option, say
+from shared.cli.unsealed import load, unsealed_option
 from shared.cli.watching import watching
 
 if TYPE_CHECKING:
@@ -20,9 +20,10 @@ _MB = 1_000_000
 @click.command("verify")
 @click.argument("point", metavar="[ID]", required=False)
 @click.option("--latest", is_flag=True, help="The newest point; so it is without an ID.")
+@unsealed_option
 @json_option
 @command_errors
-def command(*, point: str | None, latest: bool, as_json: bool) -> None:
+def command(*, point: str | None, latest: bool, unsealed: bool, as_json: bool) -> None:
     """Read a recovery point to its end: every object is authenticated, decrypted and digested, and they hold
     the rows and points that the manifest counts.
 
@@ -34,7 +35,7 @@ def command(*, point: str | None, latest: bool, as_json: bool) -> None:
     from shared.wiring.verify import verify
 
     with watching() as watch:
-        found = verify(settings.load(), point, watch, say)
+        found = verify(load(unsealed=unsealed), point, watch, say)
     if as_json:
         emit_json({**asdict(found), "whole": found.whole, "empty": found.empty})
     else:

@@ -72,11 +72,20 @@ class _DataKey(NamedTuple):
 class PointCipher:
     """Encrypts and decrypts the objects of one recovery point. Safe to share among threads.
 
-    ``random`` gives n random bytes. Errors: those of :class:`~shared.ports.KeyWrapper`, and
+    ``random`` gives n random bytes. With ``unsealed``, records and manifests that carry no seal are taken as
+    well, as they were made before there was a key. Errors: those of :class:`~shared.ports.KeyWrapper`, and
     :class:`~shared.errors.Corrupt` for what does not open.
     """
 
-    def __init__(self, keys: KeyWrapper, point: str, random: Callable[[int], bytes] = os.urandom) -> None:
+    def __init__(
+        self,
+        keys: KeyWrapper,
+        point: str,
+        random: Callable[[int], bytes] = os.urandom,
+        *,
+        unsealed: bool = False,
+    ) -> None:
+        self.unsealed = unsealed
         self._keys = keys
         self._context = f"{PREFIX}{point}"
         self._random = random

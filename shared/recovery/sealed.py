@@ -1,7 +1,9 @@
 """Records and manifests in the bucket: small JSON files in which every changed byte is noticed.
 
-A file holds ``body``, the SHA-256 of the body's bytes and, when the point is encrypted, an HMAC of them under
-the data key. It has one spelling: what decodes but would be written otherwise is not accepted either.
+A file holds ``body``, the SHA-256 of the body's bytes and, when there is a key, an HMAC of them under the
+data key: the seal. Who has a key takes nothing without a seal, unless asked to: a file that others can write
+must not say of itself that it needs none. It has one spelling: what decodes but would be written otherwise is
+not accepted either.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
-from shared.errors import AccessDenied, Missing
+from shared.errors import AccessDenied, Corrupt, Missing
 from shared.ports import ObjectStore
 from shared.recovery.crypto import PointCipher, WrappedKey, corrupt
 from shared.recovery.point import (
@@ -29,6 +31,10 @@ from shared.recovery.point import (
 from shared.resilience.deadline import Deadline
 
 S = TypeVar("S", PartRecord, Manifest)
+_UNSEALED = (
+    "Use another recovery point. If this one was made before there was a key, and nobody else can write to "
+    "the bucket, say --unsealed (or LECTERN_BACKUP_UNSEALED=true)."
+)
 
 
 class _File(msgspec.Struct):
@@ -48,7 +54,8 @@ def encode(value: PartRecord | Manifest, cipher: PointCipher | None, deadline: D
 
 
 def decode(name: str, data: bytes, kind: type[S], cipher: PointCipher | None, deadline: Deadline) -> S:
-    """The value in the file ``name``. Without a cipher its seal is not checked, its SHA-256 is.
+    """The value in the file ``name``. Without a cipher its seal is not checked, its SHA-256 is; with one a
+    file without a seal is corrupt, unless :class:`~shared.recovery.crypto.PointCipher` is told otherwise.
 
     Raises :class:`~shared.errors.Corrupt`, and what :class:`~shared.ports.KeyWrapper` raises.
     """
@@ -61,8 +68,8 @@ def decode(name: str, data: bytes, kind: type[S], cipher: PointCipher | None, de
         raise corrupt(name, "it was changed (SHA-256)")
     if cipher and file.key:
         cipher.check_mac(name, bytes(file.body), file.mac, file.key, deadline)
-    elif cipher and value.encrypted:
-        raise corrupt(name, "its seal is missing")
+    elif cipher and (value.encrypted or not cipher.unsealed):
+        raise Corrupt(SERVICE, "read", f"{name}: its seal is missing", hint=_UNSEALED)
     return value
 
 
@@ -131,7 +138,7 @@ def read_manifest(store: ObjectStore, point: str, cipher: PointCipher | None, de
             f"{name} has format {manifest.format}, this release reads up to {FORMAT}",
             hint=f"Use the release that wrote it ({manifest.code_revision or 'a newer one'}).",
         )
-    if cipher and manifest.encrypted:
+    if cipher:
         _check_records(store, manifest, cipher, deadline)
     return manifest
 
@@ -144,8 +151,6 @@ def _check_records(store: ObjectStore, manifest: Manifest, cipher: PointCipher, 
         except Missing:
             raise corrupt(name, "the record is missing") from None
         found = decode(name, data, PartRecord, cipher, deadline)
-        if msgspec.json.decode(data, type=_File).key is None:
-            raise corrupt(name, "its seal is missing")
         if _spelled(found) != _spelled(record):
             raise corrupt(name, "the manifest says something else of this part")
 

@@ -19,7 +19,7 @@ from shared.recovery.copying import Copied, copy_point
 from shared.recovery.point import SERVICE
 from shared.recovery.prune import Pruned, prune
 from shared.recovery.retention import DAY, Decision, Policy, decide
-from shared.recovery.sealed import committed_points
+from shared.recovery.sealed import committed_points, read_manifest
 from shared.recovery.status import refresh_status
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
@@ -76,23 +76,31 @@ def catalogue(settings: Settings) -> Catalogue:
 
 def configuration(settings: Settings, point: str | None, *, with_secrets: bool = False) -> dict[str, Any]:
     """The configuration part of a point (None: the newest) by file, golden questions left out, and values of
-    secrets unless they are asked for. Raises Missing when there is no such point or part.
+    secrets unless they are asked for. Raises Missing when there is no such point or part, and Corrupt or
+    AccessDenied where its seal does not hold.
     """
     with Parts(with_bucket(settings)) as parts:
         deadline = Deadline.after(LIST_SECONDS)
         known = read_catalogue(parts.point_store, deadline)
         found = known.find(point) if point else known.newest()
-        record = found.manifest.parts.get(PART) if found and found.manifest else None
-        if found is None or record is None:
-            detail = f"{found.id if found else 'the bucket'} has no configuration part"
-            raise Missing(SERVICE, "read", detail, hint="`lectern backups` lists the points.")
+        if found is None:
+            raise _no_configuration("the bucket")
         cipher = point_cipher(settings, found.id)
+        manifest = read_manifest(parts.point_store, found.id, cipher, deadline)
+        record = manifest.parts.get(PART)
+        if record is None:
+            raise _no_configuration(manifest.id)
         names = FILES if with_secrets else [name for name in FILES if name != VALUES]
         read = {
             name: read_file(parts.point_store, record, f"{name}.json", cipher, deadline) for name in names
         }
-    facts = {"point": found.id, "code_revision": found.manifest.code_revision if found.manifest else ""}
+    facts = {"point": manifest.id, "code_revision": manifest.code_revision}
     return facts | {name: msgspec.json.decode(data) for name, data in read.items() if data}
+
+
+def _no_configuration(where: str) -> Missing:
+    detail = f"{where} has no configuration part"
+    return Missing(SERVICE, "read", detail, hint="`lectern backups` lists the points.")
 
 
 def hold(settings: Settings, point: str, reason: str) -> None:

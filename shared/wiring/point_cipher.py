@@ -23,7 +23,7 @@ def point_cipher(settings: Settings, point: str) -> PointCipher | None:
     Raises :class:`~shared.errors.SettingsError` for a key file that cannot be used.
     """
     keys = key_wrapper(settings)
-    return PointCipher(keys, point) if keys else None
+    return PointCipher(keys, point, unsealed=settings.backup_unsealed) if keys else None
 
 
 def key_wrapper(settings: Settings) -> KeyWrapper | None:

@@ -86,7 +86,7 @@ def test_a_hold_is_kept_until_it_is_released(shell: Shell) -> None:
 def test_a_copy_is_kept_by_the_same_rules(shell: Shell) -> None:
     """The second bucket would grow for ever."""
     for number in range(3):
-        assert shell.json("backups", "copy", point_id(day(number)))["objects"] == 3
+        assert shell.json("backups", "copy", point_id(day(number)))["objects"] == 5
     shell.run("backups", "prune", "--apply")
     copies = FolderStore(shell.folder / "second")
     assert len({info.name.split("/")[1] for info in copies.list("points/", soon())}) == 2
@@ -141,6 +141,20 @@ def test_a_record_that_its_objects_do_not_fit_is_found(
     assert problem in done.stderr
     assert done.stderr.count("broken:") == 1
     assert not shell.json("backups")[0]["verified"]
+
+
+def test_a_point_that_was_put_there_without_a_seal_is_refused(shell: Shell) -> None:
+    """Who can write to the bucket would have an operator restore, or read secrets from, a point of theirs."""
+    make_key_file(shell.folder / "key")
+    shell.environ["LECTERN_BACKUP_KEY_FILE"] = str(shell.folder / "key")
+    for words in (["verify", "--latest"], ["backups", "config"]):
+        refused = shell.run(*words)
+        assert refused.exit_code == 1
+        assert "manifest.json: its seal is missing" in refused.stderr
+        assert "--unsealed" in refused.stderr
+    assert "is whole (not encrypted" in shell.run("verify", "--latest", "--unsealed").stdout
+    shell.environ["LECTERN_BACKUP_UNSEALED"] = "true"
+    assert "has no configuration part" in shell.run("backups", "config").stderr
 
 
 def test_a_bucket_without_points_says_what_to_do(shell: Shell, tmp_path: Path) -> None:

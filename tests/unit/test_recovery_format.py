@@ -347,6 +347,29 @@ def test_a_forged_manifest_does_not_pass_with_a_key(store: FolderStore, keys: Ke
         sealed.read_manifest(store, POINT, cipher, soon())
 
 
+@pytest.mark.parametrize("kind", ["record", "manifest"])
+def test_what_says_that_it_needs_no_seal_does_not_pass_with_a_key(
+    store: FolderStore, keys: KeyFile, kind: str
+) -> None:
+    """Somebody who can write to the bucket would put a whole point there, not encrypted, and be believed."""
+    record = record_of(written(store, b"DROP TABLE\n", None))
+    sealed.write_record(store, record, PointCipher(keys, POINT) if kind == "manifest" else None, soon())
+    seal = PointCipher(keys, POINT) if kind == "record" else None
+    store.put(manifest_name(POINT), sealed.encode(manifest_of(record), seal, soon()), soon())
+    with pytest.raises(Corrupt, match=f"{kind if kind == 'manifest' else 'part'}.json: its seal is missing"):
+        sealed.read_manifest(store, POINT, PointCipher(keys, POINT), soon())
+    asked = PointCipher(keys, POINT, unsealed=True)
+    assert sealed.read_manifest(store, POINT, asked, soon()).parts["neon"] == record
+
+
+def test_to_take_what_has_no_seal_is_not_to_take_what_lost_it(store: FolderStore, keys: KeyFile) -> None:
+    """An operator who reads old points would be open to changes in the new ones."""
+    record = record_of(written(store, b"rows\n", PointCipher(keys, POINT)))
+    store.put(manifest_name(POINT), sealed.encode(manifest_of(record), None, soon()), soon())
+    with pytest.raises(Corrupt, match="seal is missing"):
+        sealed.read_manifest(store, POINT, PointCipher(keys, POINT, unsealed=True), soon())
+
+
 def test_records_are_written_once_and_read_back(store: FolderStore, cipher: PointCipher | None) -> None:
     """A second run would replace the record that a manifest is about to name."""
     for version in (10, 9):
