@@ -28,7 +28,9 @@ SHOWN = 20
 )
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would change and what it costs, and stop.")
 @click.option("--allow-removal", is_flag=True, help="Let this run remove more pages than `removal_limit`.")
-@click.option("--run", "run_id", metavar="ID", help="Go on with this run: what a job starts its tasks with.")
+@click.option(
+    "--run", "run_id", metavar="ID", help="Go on with this run, or with --plan show its plan again."
+)
 @click.option(
     "--tasks", type=click.IntRange(1, 64), help="Share reading and embedding among so many processes."
 )
@@ -60,9 +62,16 @@ def command(
     from shared.wiring.stack import services
     from shared.wiring.tasks import run_tasks
 
+    if run_id and (place or base_url or tasks or list_runs):
+        raise click.UsageError(
+            "--run ID names a run that knows its PATH, --base-url and --tasks: "
+            "only --plan, --allow-removal and --json go with it."
+        )
     with services(settings.load(), say) as ready, _hooks() as hooks:
         if list_runs:
             _show_runs(ingestion.runs(ready.settings), as_json=as_json)
+        elif run_id and only_plan:
+            _show_plan(ingestion.recorded_plan(ready.settings, run_id), as_json=as_json)
         elif run_id:
             found = ingestion.execute_run(ready.settings, run_id, hooks, allow_removal=allow_removal)
             _show_report(found, as_json=as_json)

@@ -26,7 +26,7 @@ from shared.ingestion.report import Report
 from shared.ingestion.site import Source
 from shared.ingestion.stage import Removal, Stage
 from shared.ingestion.steps import STEP_SECONDS, Steps
-from shared.ingestion.study import Student, Study
+from shared.ingestion.study import Student, Study, recorded_study
 from shared.ports import Embedder, Generation, Run, RunShare, RunStatus
 from shared.resilience.deadline import Clock
 
@@ -90,6 +90,11 @@ class Ingestion:
             run = self._to_go_on(wanted)
             return self._watched(run, lambda: self._planned(run, source))
 
+    def recorded_plan(self, run_id: str) -> Plan:
+        """What a recorded run would do, as it read the site; nothing is read again. Raises ``Missing``."""
+        run = self._ports.runs.get(run_id, self._steps.one())
+        return self._shown(recorded_study(self._work(run), self.generations, self._rules))
+
     def run(self, wanted: Run, source: Source) -> Report:
         """Make the index hold exactly the pages of ``source``, going on with an unfinished run of the same
         site where there is one.
@@ -138,6 +143,9 @@ class Ingestion:
     def _planned(self, run: Run, source: Source) -> Plan:
         study = self._studied(run, source)
         self._ports.runs.save(replace(study.work.run, status="planned"), self._steps.one())
+        return self._shown(study)
+
+    def _shown(self, study: Study) -> Plan:
         plan, stage = study.plan(), study.work.stage
         if plan.removed:
             stage.put_removal(Removal(plan.removed, stage.removal().allowed))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from shared.errors import SourceError
+from shared.errors import Missing, SourceError
 from shared.ingestion.generations import Generations
 from shared.ingestion.parts import Hooks, Rules, Work
 from shared.ingestion.plan import DRIFT, Plan, counts_of, drift
 from shared.ingestion.reading import ShareReader
 from shared.ingestion.site import Source
-from shared.ports import Differences, Generation, RunShare
+from shared.ports import Differences, Generation, PlanCounts, RunShare
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +78,31 @@ class Student:
         return Study(self._planned(work, found, why), live, found, why)
 
     def _planned(self, work: Work, found: Differences, why: str) -> Work:
-        reusable = list(self._generations.reusable())
-        costs = work.ports.texts.costs(work.run.id, reusable, work.steps.one())
-        counts = counts_of(found, costs, usd_per_million=self._rules.usd_per_million, rebuilds=why)
+        counts = _counts(work, found, why, self._generations, self._rules)
         run = replace(work.run, plan=counts, phase="embedding")
         work.ports.runs.save(run, work.steps.one())
         return replace(work, run=run)
+
+
+def recorded_study(work: Work, generations: Generations, rules: Rules) -> Study:
+    """What a run has read against what readers see now; nothing is read, or changed.
+
+    Raises ``Missing`` for a run that has not read its site yet, or has ended.
+    """
+    run, live = work.run, generations.live()
+    found = _differences(work, live)
+    if run.plan is None or not (found.added or found.changed or found.unchanged):
+        detail = "it has not read its site yet" if run.plan is None else "it has ended"
+        hint = "`lectern ingest --plan` makes a plan; `lectern ingest --runs` lists the runs."
+        raise Missing("the ledger", f"show the plan of run {run.id}", detail, hint=hint)
+    why = run.plan.rebuilds
+    counts = _counts(work, found, why, generations, rules)
+    return Study(replace(work, run=replace(run, plan=counts)), live, found, why)
+
+
+def _counts(work: Work, found: Differences, why: str, generations: Generations, rules: Rules) -> PlanCounts:
+    costs = work.ports.texts.costs(work.run.id, list(generations.reusable()), work.steps.one())
+    return counts_of(found, costs, usd_per_million=rules.usd_per_million, rebuilds=why)
 
 
 def _differences(work: Work, live: Generation | None) -> Differences:

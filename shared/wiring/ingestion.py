@@ -43,6 +43,7 @@ __all__ = [
     "live_generation",
     "plan",
     "price",
+    "recorded_plan",
     "run",
     "runs",
 ]
@@ -122,6 +123,12 @@ def plan(settings: Settings, wanted: Wanted, hooks: Hooks | None = None) -> Plan
     """What :func:`execute` would do. Errors: the same."""
     with _opened(settings, wanted, hooks or Hooks()) as (_parts, own, source):
         return own.plan(wanted.run(own.fingerprint), source)
+
+
+def recorded_plan(settings: Settings, run_id: str) -> Plan:
+    """What a recorded run would do: nothing is read again. Raises ``Missing``."""
+    with Parts(settings) as parts:
+        return ingestion(parts, stage=_stage_that_answers(parts)).recorded_plan(run_id)
 
 
 def begin(parts: Parts, wanted: Wanted) -> Run:

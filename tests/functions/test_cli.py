@@ -124,6 +124,19 @@ def test_errors_name_the_next_step(tmp_path: Path) -> None:
         assert set(json.loads(machine.stdout)["error"]) == {"code", "message", "hint"}
 
 
+def test_a_run_is_planned_again_and_not_applied(home: Path, tmp_path: Path) -> None:
+    """Somebody who looks once more at what a run would do would have it done."""
+    site = str(write_site(tmp_path / "elsewhere", {"quinces.md": "# Quinces\n\nQuinces smell of roses.\n"}))
+    plan = json.loads(lectern(home, "ingest", site, "--plan", "--json").stdout)
+    again = lectern(home, "ingest", "--run", plan["run"], "--plan", "--json")
+    assert json.loads(again.stdout) == plan
+    newest = json.loads(lectern(home, "ingest", "--runs", "--json").stdout)["runs"][0]
+    assert (newest["id"], newest["status"]) == (plan["run"], "planned")
+    for more in ([site], ["--base-url", "/docs"], ["--tasks", "2"]):
+        done = lectern(home, "ingest", "--run", plan["run"], *more)
+        assert (done.returncode, "only --plan, --allow-removal" in " ".join(done.stderr.split())) == (2, True)
+
+
 def test_wrong_settings_end_before_anything_starts(tmp_path: Path) -> None:
     """A typo in a setting would be noticed after minutes, or never."""
     done = lectern(tmp_path / "home", "run", LECTERN_EMBEDER="local", QDRANT_URL="nonsense")

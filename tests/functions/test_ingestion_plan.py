@@ -78,6 +78,10 @@ class Bench:
         asked = Wanted(str(self.site), "/docs", **wanted)
         return self._within(asked, lambda made, run, source: made.plan(run, source))
 
+    def plan_again(self, run_id: str) -> Plan:
+        asked = Wanted(str(self.site), "/docs")
+        return self._within(asked, lambda made, _run, _source: made.recorded_plan(run_id))
+
     def begin(self, tasks: int, **wanted: bool) -> str:
         with Parts(self.own) as parts:
             parts.embedder = self.embedder
@@ -150,6 +154,23 @@ def test_the_plan_is_what_the_run_does(bench: Bench) -> None:
     assert counts.tokens == pytest.approx(report.tokens, rel=0.05)
     assert report.run == plan.run
     assert bench.stage() == []
+
+
+def test_a_plan_can_be_shown_again(bench: Bench) -> None:
+    """Whoever has to allow a removal would have the site read again to see what goes, or the run applied."""
+    bench.run()
+    bench.lose(*range(5))
+    write_site(bench.site, pages(2, start=50))
+    with pytest.raises(RemovalNotAllowed):
+        bench.run()
+    before, parsed = bench.digest(), bench.parsed
+    plan = bench.plan()
+    again = bench.plan_again(plan.run)
+    assert (again, len(again.removed), again.counts.added) == (plan, 5, 2)
+    assert (bench.digest(), bench.parsed) == (before, parsed)
+    bench.run(allow_removal=True)
+    with pytest.raises(Missing, match="it has ended"):
+        bench.plan_again(plan.run)
 
 
 def test_an_unchanged_site_is_neither_parsed_nor_embedded(bench: Bench) -> None:
