@@ -12,7 +12,7 @@ import pytest
 from shared.telemetry import catalogue
 from shared.telemetry.catalogue import MEASURES, PLATFORM
 from tests.terraform.policies import of, resources
-from tests.terraform.workspace import ROOT
+from tests.terraform.workspace import ROOT, Workspace
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 OWN = "logging.googleapis.com/user/"
@@ -114,6 +114,20 @@ def test_buckets_of_a_metric_are_fine_enough_around_its_limits(planned: list[Any
             assert edges[0] < limits[one.values["name"]] < edges[-1]
             assert growth <= 1.05
             assert number <= 200, "Cloud Logging allows 200 buckets"
+
+
+def test_metrics_are_made_before_what_reads_them(workspace: Workspace) -> None:
+    """A first apply would end at an alert on a metric that is not there yet, at another one each time."""
+    edges = set(re.findall(r'"([^"]+)" -> "([^"]+)"', workspace.must("graph")))
+    own = "module.monitoring.google_"
+    metrics = {f"{own}logging_metric.measure", f"{own}logging_metric.count"}
+    readers = (
+        *("monitoring_alert_policy.gauge", "monitoring_alert_policy.schedule_failed"),
+        *("monitoring_alert_policy.silence", "monitoring_alert_policy.slow"),
+        *("monitoring_dashboard.this", "monitoring_slo.first_words"),
+    )
+    for reader in readers:
+        assert {(f"{own}{reader}", metric) for metric in metrics} <= edges, reader
 
 
 def test_each_alert_says_what_to_do_next(planned: list[Any]) -> None:

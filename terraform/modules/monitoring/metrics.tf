@@ -19,7 +19,11 @@ locals {
     lectern_schedule_failures = { filter = "resource.type=\"cloud_scheduler_job\" AND severity>=ERROR", labels = [] }
   }
 
-  own = { for name in concat(keys(local.measures), keys(local.counts)) : name => "logging.googleapis.com/user/${name}" }
+  # By the resources and not by their names alone: Monitoring refuses an alert on a metric that it does not know yet.
+  own = {
+    for key, metric in merge(google_logging_metric.measure, google_logging_metric.count) :
+    key => "logging.googleapis.com/user/${metric.name}"
+  }
 }
 
 resource "google_logging_metric" "measure" {
