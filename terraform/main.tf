@@ -181,6 +181,7 @@ module "monitoring" {
   rpo_hours       = try(local.config.rpo_hours, 24)
   drill_age_days  = try(local.config.drill_max_age_days, 8)
   spec            = try(local.platform.monitoring, {})
+  schedules       = { for key, schedule in module.schedule : local.names[key] => schedule.one_call }
   billing_account = local.budget.billing_account
   budget_usd      = local.budget.usd_month
   project_number  = data.google_project.this.number

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from shared.delivery.platform import service_name
+from shared.delivery.platform_file import load_platform
 from shared.telemetry import catalogue
 from shared.telemetry.catalogue import MEASURES, PLATFORM
 from tests.terraform.policies import of, resources
@@ -17,8 +19,9 @@ from tests.terraform.workspace import ROOT, Workspace
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 OWN = "logging.googleapis.com/user/"
 _TYPE = re.compile(r'metric\.type=\\*"([\w./]+)\\*"')
+ALERT = "google_monitoring_alert_policy"
 READERS = (
-    "google_monitoring_alert_policy",
+    ALERT,
     "google_monitoring_dashboard",
     "google_monitoring_slo",
 )
@@ -114,6 +117,28 @@ def test_buckets_of_a_metric_are_fine_enough_around_its_limits(planned: list[Any
             assert edges[0] < limits[one.values["name"]] < edges[-1]
             assert growth <= 1.05
             assert number <= 200, "Cloud Logging allows 200 buckets"
+
+
+def test_a_call_that_always_waits_to_its_deadline_is_told(planned: list[Any]) -> None:
+    """Nobody would hear of a function that hangs: its tries end too far apart to be counted as one call."""
+    folder = ROOT / "tests/terraform/everything"
+    schedules = load_platform("production", folder).platform.schedules
+    alerts = [one for one in of(planned, ALERT) if ".schedule_failed[" in one.address]
+    assert len(alerts) == len(schedules)
+    for key, spec in schedules.items():
+        [values] = [one.values for one in alerts if f'["{service_name(key)}"]' in one.address]
+        [condition] = values["conditions"][0]["condition_threshold"]
+        assert f'job_id="{service_name(key)}"' in condition["filter"]
+        # Cloud Scheduler doubles the pause from 30 s to 600 s: terraform/modules/schedule.
+        pauses = [min(30 * 2**place, 600) for place in range(spec.retries)]
+        ends = [
+            spec.deadline_seconds * (place + 1) + sum(pauses[:place]) for place in range(spec.retries + 1)
+        ]
+        window = int(condition["aggregations"][0]["alignment_period"].removesuffix("s"))
+        assert window % 60 == 0
+        assert ends[-1] - ends[0] < window
+        assert condition["threshold_value"] < len(ends), "all tries fail, and it stays silent"
+        assert condition["threshold_value"] >= len(ends) - 1, "it fires although a later try went well"
 
 
 def test_metrics_are_made_before_what_reads_them(workspace: Workspace) -> None:

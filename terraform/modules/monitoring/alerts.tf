@@ -219,25 +219,28 @@ resource "google_monitoring_alert_policy" "job_failed" {
   }
 }
 
+# One for each schedule: they differ in how often and for how long a call is tried.
 resource "google_monitoring_alert_policy" "schedule_failed" {
-  display_name          = "Lectern ${var.environment}: a schedule's call failed"
+  for_each = var.schedules
+
+  display_name          = "Lectern ${var.environment}: no try of the call by the schedule ${each.key} succeeded"
   combiner              = "OR"
   severity              = "WARNING"
   notification_channels = local.channels
 
   conditions {
-    display_name = "Failed calls in an hour"
+    display_name = "All ${each.value.tries} tries of one call"
     condition_threshold {
-      filter          = "resource.type=\"cloud_scheduler_job\" AND metric.type=\"${local.own["lectern_schedule_failures"]}\""
+      filter          = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"${each.key}\" AND metric.type=\"${local.own["lectern_schedule_failures"]}\""
       comparison      = "COMPARISON_GT"
-      threshold_value = 3
+      threshold_value = each.value.tries - 1
       duration        = "0s"
 
       aggregations {
-        alignment_period     = "3600s"
+        # Whole minutes in which all tries lie, also when each one waits to its deadline.
+        alignment_period     = "${ceil(each.value.seconds / 60) * 60}s"
         per_series_aligner   = "ALIGN_DELTA"
         cross_series_reducer = "REDUCE_SUM"
-        group_by_fields      = ["resource.label.job_id"]
       }
       trigger {
         count = 1
@@ -247,7 +250,7 @@ resource "google_monitoring_alert_policy" "schedule_failed" {
 
   documentation {
     mime_type = "text/markdown"
-    content   = "All tries of one call failed. The function's log says why. ${local.handbook}"
+    content   = "All tries of one call failed. The log of the function ${each.key} says why. ${local.handbook}"
   }
 }
 

@@ -42,6 +42,11 @@ variable "uptime_hosts" {
   type        = map(object({ host = string, signed_in = bool }))
 }
 
+variable "schedules" {
+  description = "Name of a schedule -> how often one call of it is tried, and within how many seconds."
+  type        = map(object({ tries = number, seconds = number }))
+}
+
 variable "billing_account" {
   description = "Account of the budget; empty for no budget."
   type        = string

@@ -1,3 +1,7 @@
+locals {
+  longest_pause = 600
+}
+
 resource "google_cloud_scheduler_job" "this" {
   name             = var.name
   region           = var.region
@@ -10,7 +14,7 @@ resource "google_cloud_scheduler_job" "this" {
   retry_config {
     retry_count          = var.spec.retries
     min_backoff_duration = "30s"
-    max_backoff_duration = "600s"
+    max_backoff_duration = "${local.longest_pause}s"
   }
 
   http_target {
