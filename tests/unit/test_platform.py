@@ -170,6 +170,12 @@ def test_the_settings_of_an_environment_start_every_function(name: str) -> None:
     assert loaded.caller_audience
 
 
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_an_environment_needs_no_other_one(name: str) -> None:
+    """The first apply would end at accounts of a project in which nothing was made yet."""
+    assert load_platform(name, CONFIG).platform.cicd.promotes_to == ""
+
+
 def test_the_section_is_shown_with_its_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     """An operator could not see what an apply or a release would use."""
     monkeypatch.setenv("LECTERN_ENV", "production")
