@@ -49,6 +49,15 @@ EDITS = (
     ("versioned_docs/version-2.0/01-guides/02-install.mdx", "sh install.sh --prefix", "sh install.sh --into"),
     ("i18n/fr/docusaurus-plugin-content-docs/version-2.0/intro.md", "quarante", "cinquante"),
 )
+SLASHES = (
+    ("docusaurus.config.js", "baseUrl: '/'", "baseUrl: '/base/', trailingSlash: true"),
+    (
+        "docs/reference/unseen.md",
+        "",
+        "# Unseen\n\n<head>\n  <meta name='robots' content='noindex' />\n</head>\n\nQuetzalcoatl.\n",
+    ),
+)
+"""The same site in another place, with slashes, and with a page that its head hides."""
 SECRETS = ("quetzalcoatl", "xylophone", "Left out by the plugin")
 
 ENGLISH = {
@@ -83,6 +92,11 @@ def before() -> Path:
 @pytest.fixture(scope="module")
 def after() -> Path:
     return build("after", EDITS)
+
+
+@pytest.fixture(scope="module")
+def slashes() -> Path:
+    return build("slashes", SLASHES)
 
 
 @dataclass(frozen=True)
@@ -326,11 +340,11 @@ def read(source: Source) -> tuple[dict[str, Page], list[str]]:
 
 
 @contextmanager
-def served(built: Path, *, with_manifest: bool) -> Iterator[WebServer]:
-    """The build on a static host."""
+def served(built: Path, base: str = "", *, with_manifest: bool) -> Iterator[WebServer]:
+    """The build on a static host, below ``base``."""
     with web_server() as server:
         for file in built.rglob("*"):
-            name = "/" + file.relative_to(built).as_posix()
+            name = f"{base}/{file.relative_to(built).as_posix()}"
             if name.endswith(".html"):
                 place = name.removesuffix("/index.html") or "/"
                 server.routes[place] = server.routes[place.rstrip("/") + "/"] = Answer(file.read_bytes())
@@ -363,6 +377,26 @@ def test_every_way_in_gives_the_same_pages(before: Path, tmp_path: Path) -> None
             fetcher.close()
         assert not refused
         assert {url: page for url, page in found.items() if url not in private} == expected
+
+
+def test_addresses_are_those_of_the_site_that_ends_them_in_a_slash(slashes: Path) -> None:
+    """Citations would be redirected, and a page that its head hides be published and quoted."""
+    expected = {url.replace(URL, f"{URL}/base").rstrip("/") + "/" for url in both(ENGLISH)}
+    found, refused = read(open_files(FolderFiles(slashes)))
+    assert (set(found), refused) == (expected, [])
+    for folder, head, page in manifests(slashes):
+        canonical = read_html((folder / page["html"]).read_text(encoding="utf-8"))
+        assert canonical is not None
+        assert canonical.url == f"{head['site']}{page['permalink']}"
+    assert "unseen" not in (slashes / "lectern-manifest.json").read_text(encoding="utf-8")
+    private = {f"{URL}/base/blog/private/", f"{URL}/base/fr/blog/private/"}
+    for with_manifest in (True, False):
+        with served(slashes, "/base", with_manifest=with_manifest) as server:
+            fetcher = SafeFetcher(f"{server.url}/base", allowed_hosts=("127.0.0.1",), per_second=1000.0)
+            web, refused = read(WebSite(fetcher, f"{server.url}/base", f"{URL}/base"))
+            fetcher.close()
+        assert not refused
+        assert {url: page for url, page in web.items() if url not in private} == found
 
 
 def test_markdown_gets_the_addresses_and_anchors_of_the_build(before: Path) -> None:

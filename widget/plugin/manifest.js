@@ -17,10 +17,14 @@ const PAGES = 'docusaurus-plugin-content-pages';
 /** The manifest, and the permalinks for which the build has no HTML file. Nothing in it depends on the time. */
 function buildManifest({context, options, loaded, outDir, routesBuildMetadata = {}}) {
   const {siteConfig, baseUrl, i18n} = context;
+  const slashed = slashesOf(siteConfig.trailingSlash, baseUrl);
   const missing = [];
   const pages = [];
-  for (const found of listPages(loaded)) {
-    if (!isWanted(found, baseUrl, options) || isHidden(found, routesBuildMetadata)) continue;
+  for (const loadedPage of listPages(loaded)) {
+    const found = {...loadedPage, permalink: slashed(loadedPage.permalink)};
+    // A rule may be written as the page's address is shown, or as its front matter has it.
+    if (![loadedPage, found].every((one) => isWanted(one, baseUrl, options))) continue;
+    if (isHidden(found, routesBuildMetadata)) continue;
     const html = htmlFile(outDir, baseUrl, found.permalink);
     if (html === undefined) missing.push(found.permalink);
     else pages.push({...found, html, sha256: contentHash(fs.readFileSync(path.join(outDir, html)))});
@@ -35,7 +39,7 @@ function buildManifest({context, options, loaded, outDir, routesBuildMetadata = 
     locale: i18n.currentLocale,
     default_locale: i18n.defaultLocale,
     manifests: manifestsOfLocales(context),
-    versions: listVersions(loaded),
+    versions: listVersions(loaded, slashed),
     pages,
   };
   return {manifest, missing};
@@ -101,6 +105,22 @@ function page(kind, plugin, data) {
   };
 }
 
+/**
+ * What turns a permalink into the address of its route, canonical link and line in the sitemap. The content
+ * plugins know nothing of `trailingSlash`: Docusaurus applies it when it makes routes and links. As
+ * `applyTrailingSlash` of @docusaurus/utils-common: the site's root and the base address keep their slash,
+ * and what follows `?` or `#` is left alone.
+ */
+function slashesOf(trailingSlash, baseUrl) {
+  return (permalink) => {
+    const [place] = permalink.split(/[#?]/);
+    if (trailingSlash === undefined || permalink.startsWith('#')) return permalink;
+    if (place === '/' || place === baseUrl) return permalink;
+    const bare = place.endsWith('/') ? place.slice(0, -1) : place;
+    return `${bare}${trailingSlash ? '/' : ''}${permalink.slice(place.length)}`;
+  };
+}
+
 /** The rules of `exclude` hold for every locale: they are relative to its base address. */
 function isWanted({kind, permalink}, baseUrl, {kinds, exclude}) {
   const place = `/${permalink.slice(baseUrl.length)}`;
@@ -123,11 +143,12 @@ function htmlFile(outDir, baseUrl, permalink) {
   });
 }
 
-function listVersions(loaded) {
+function listVersions(loaded, slashed) {
   const found = [];
   for (const [plugin, content] of Object.entries(loaded[DOCS] ?? {})) {
     for (const one of content?.loadedVersions ?? []) {
-      found.push({plugin, name: one.versionName, label: one.label, path: one.path, is_last: Boolean(one.isLast)});
+      const where = {label: one.label, path: slashed(one.path)};
+      found.push({plugin, name: one.versionName, ...where, is_last: Boolean(one.isLast)});
     }
   }
   return found;
@@ -152,4 +173,4 @@ function docusaurusVersion({siteDir}) {
   }
 }
 
-module.exports = {FILE, SCHEMA, articleOf, buildManifest, contentHash, htmlFile, writeManifest};
+module.exports = {FILE, SCHEMA, articleOf, buildManifest, contentHash, htmlFile, slashesOf, writeManifest};

@@ -7,7 +7,7 @@ const path = require('node:path');
 const test = require('node:test');
 
 const lectern = require('..');
-const {contentHash, htmlFile} = require('../manifest');
+const {contentHash, htmlFile, slashesOf} = require('../manifest');
 
 const DOCS = 'docusaurus-plugin-content-docs';
 const BLOG = 'docusaurus-plugin-content-blog';
@@ -34,12 +34,12 @@ function contentOf(docs) {
   return {[DOCS]: {default: {loadedVersions: [{versionName: '2.0', label: '2.0', path: '/docs', isLast: true, docs}]}}};
 }
 
-async function build(t, {files, loaded, options = {}, baseUrl = '/', metadata = {}}) {
+async function build(t, {files, loaded, options = {}, baseUrl = '/', metadata = {}, trailingSlash}) {
   const outDir = folder(t, files);
   const context = {
     siteDir: outDir,
     baseUrl,
-    siteConfig: {url: 'https://acme.example'},
+    siteConfig: {url: 'https://acme.example', trailingSlash},
     i18n: {
       currentLocale: 'en',
       defaultLocale: 'en',
@@ -135,6 +135,38 @@ test('the file of a permalink is found under every trailingSlash, and never outs
   assert.equal(htmlFile(root, '/base/', '/base/%C3%A9%20x'), 'é x/index.html');
   assert.equal(htmlFile(root, '/base/', '/base/../../etc/passwd'), undefined);
   assert.equal(htmlFile(root, '/base/', '/base/none'), undefined);
+});
+
+test('addresses are those of the routes under every trailingSlash, and hidden routes are found by them', async (t) => {
+  const docs = ['/base/docs/', '/base/docs/a', '/base/docs/hidden', '/base/docs/private', '/base/docs/old/x'].map((one) => doc(one));
+  const loaded = contentOf(docs);
+  loaded[PAGES] = {default: [doc('/base/')]};
+  const options = {exclude: ['/docs/private', '/docs/old/x/']};
+  for (const [trailingSlash, end, permalinks] of [
+    [true, '/', ['/base/', '/base/docs/', '/base/docs/a/']],
+    [false, '', ['/base/', '/base/docs', '/base/docs/a']],
+  ]) {
+    const files = Object.fromEntries(
+      ['', 'docs', 'docs/a', 'docs/hidden', 'docs/private', 'docs/old/x'].map((one) => [`${one}/index.html`, HTML]),
+    );
+    const metadata = {[`/base/docs/hidden${end}`]: {noIndex: true}};
+    const wanted = trailingSlash ? options : {exclude: ['/docs/private', '/docs/old/']};
+    const {manifest} = await build(t, {files, loaded, options: wanted, baseUrl: '/base/', metadata, trailingSlash});
+    assert.deepEqual(manifest.pages.map((page) => page.permalink), permalinks);
+    assert.equal(manifest.versions[0].path, `/docs${end}`);
+  }
+});
+
+test('slashes are set as Docusaurus sets them', () => {
+  const cases = ['/', '/base/', '/base', '/base/a', '/base/a/', '/base/a?b=/#c/', '/base/a/#c', '#c', '/a//'];
+  const after = (trailingSlash) => cases.map(slashesOf(trailingSlash, '/base/'));
+  assert.deepEqual(after(undefined), cases);
+  assert.deepEqual(after(true), [
+    '/', '/base/', '/base/', '/base/a/', '/base/a/', '/base/a/?b=/#c/', '/base/a/#c', '#c', '/a//',
+  ]);
+  assert.deepEqual(after(false), [
+    '/', '/base/', '/base', '/base/a', '/base/a', '/base/a?b=/#c/', '/base/a#c', '#c', '/a/',
+  ]);
 });
 
 test('two builds of the same content write the same manifest', async (t) => {
