@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from selectolax.lexbor import LexborHTMLParser
 
 from shared.errors import DependencyError, Missing, SourceError
 from shared.ingestion import manifest, sitemap
 from shared.ingestion.addresses import resolve
+from shared.ingestion.files import LARGEST_FILE
 from shared.ingestion.html import read_head
 from shared.ingestion.manifest import Manifest, read_manifest
+from shared.ingestion.nesting import is_too_deep
 from shared.ingestion.site import Refused
 from shared.ingestion.sitemap import read_sitemap
 from shared.ports import Fetched, Fetcher
@@ -21,7 +24,9 @@ STEP_SECONDS = 120.0
 MOST_SITEMAPS = 500
 DEEPEST = 3
 """Indexes of sitemaps inside of each other; the protocol has one."""
-_LARGEST_PAGE = 5 * 2**20
+MOST_ASKED = 5
+"""Pages that are asked for the other locales until one tells."""
+_LARGEST_PAGE = LARGEST_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,28 +144,66 @@ class _Sitemaps:
     def _of_locales(self, start: str) -> Iterator[str]:
         """Docusaurus writes a sitemap for each locale, and none of them names the others: the pages do."""
         base = self._fetcher.base
-        first = next((page for page in self._pages if page.startswith(base)), None)
-        if first is None or start != base + "sitemap.xml":
+        if start != base + "sitemap.xml":
             return
-        try:
-            found = self._fetch(first, _LARGEST_PAGE)
-        except DependencyError:
-            return
-        own = first.removeprefix(base)
-        here, others = _alternates(found)
-        root = here.removesuffix(own)
+        here, others = self._translations()
         for other in others:
             # As the page names itself and its translations: a preview names those of the published site.
-            if other.endswith(own) and other.startswith(root) and other != here:
-                yield base + other.removesuffix(own).removeprefix(root) + "sitemap.xml"
+            if other.startswith(here) and other != here:
+                yield base + other.removeprefix(here) + "sitemap.xml"
+
+    def _translations(self) -> tuple[str, list[str]]:
+        """Where the site lies by the account of its own pages, and where its translations lie.
+
+        As the first page tells that can be read. A page that fails is no sign that there are no
+        translations, all of whose pages would be removed: its error is raised when no other can be read.
+        """
+        failed: DependencyError | None = None
+        has_read = False
+        for page, found in islice(self._answers(), MOST_ASKED):
+            if isinstance(found, DependencyError):
+                failed = found
+                continue
+            has_read = True
+            told = _told(found, page.removeprefix(self._fetcher.base))
+            if told is not None:
+                return told
+        if failed is not None and not has_read:
+            raise failed
+        return "", []
+
+    def _answers(self) -> Iterator[tuple[str, Fetched | DependencyError]]:
+        """The site's pages as they come, but for those that are listed and not there."""
+        for page in self._pages:
+            if page.startswith(self._fetcher.base):
+                try:
+                    yield page, self._fetch(page, _LARGEST_PAGE)
+                except Missing:
+                    continue
+                except DependencyError as error:
+                    yield page, error
 
     def _fetch(self, address: str, most: int) -> Fetched:
         return self._fetcher.fetch(address, Deadline.after(STEP_SECONDS), most_bytes=most)
 
 
-def _alternates(found: Fetched) -> tuple[str, list[str]]:
-    """The address that a page gives itself, and those of the same page in other languages."""
-    tree = LexborHTMLParser(found.body)
-    links = tree.css("link[rel=alternate][hreflang]")
-    others = [resolve(found.url, link.attributes.get("href") or "") for link in links]
-    return read_head(tree).url or found.url, list(dict.fromkeys(others))
+def _told(found: Fetched, own: str) -> tuple[str, list[str]] | None:
+    """Where the site lies whose page ``own`` this is, by its own account, and where its translations lie: all
+    end in a slash. None when the page does not call itself so, or is no HTML that can be parsed.
+    """
+    html = found.body.decode("utf-8", "replace")
+    if is_too_deep(html):
+        return None
+    tree = LexborHTMLParser(html)
+    here = _place_of(read_head(tree).url or found.url, own)
+    links = (link.attributes.get("href") or "" for link in tree.css("link[rel=alternate][hreflang]"))
+    others = (_place_of(resolve(found.url, link), own) for link in links)
+    return (here, list(dict.fromkeys(filter(None, others)))) if here else None
+
+
+def _place_of(address: str, own: str) -> str:
+    """What stands before ``own`` in an address, with or without a slash at its end; empty where it does not
+    end so: a site may list its pages in one way and name them in the other.
+    """
+    whole, tail = address.rstrip("/") + "/", f"/{own.strip('/')}/".replace("//", "/")
+    return whole.removesuffix(tail) + "/" if whole.endswith(tail) else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -389,6 +390,47 @@ def test_a_page_that_fails_for_now_keeps_its_address(server: WebServer, own: Set
     assert isinstance(refused, Refused)
     assert (refused.url, "403" in refused.reason) == (f"{url}/a", True)
     assert isinstance(good, Item)
+
+
+def two_languages(url: str, slash: str = "") -> dict[str, bytes]:
+    """Pages that are listed without a slash; ``slash`` ends the addresses that they give themselves."""
+
+    def head(path: str, other: str) -> str:
+        return canonical(path + slash, url) + f"<link rel=alternate hreflang=x href={url}{other}{slash}>"
+
+    return {
+        "sitemap.xml": sitemap(f"{url}/docs/a", f"{url}/docs/b"),
+        "fr/sitemap.xml": sitemap(f"{url}/fr/docs/a"),
+        "docs/a/index.html": article("a", head=head("/docs/a", "/fr/docs/a")),
+        "docs/b/index.html": article("b", head=head("/docs/b", "/fr/docs/b")),
+        "fr/docs/a/index.html": article("fr", head=head("/fr/docs/a", "/docs/a")),
+    }
+
+
+@pytest.mark.parametrize("status", [404, 403, 503])
+def test_a_first_page_that_fails_hides_no_language(server: WebServer, own: Settings, status: int) -> None:
+    """One page that does not answer would remove all pages of the other languages."""
+    url = server.url
+    serve(server, two_languages(url))
+    server.routes["/docs/a"] = Answer(status=status)
+    with closing(SafeFetcher(url, allowed_hosts=own.site_allowed_hosts, sleep=lambda _seconds: None)) as web:
+        found = read(WebSite(web, url))
+    assert list(pages(found)) == [f"{url}/docs/b", f"{url}/fr/docs/a"]
+
+
+@pytest.mark.parametrize("status", [403, 503])
+def test_a_site_none_of_whose_pages_can_be_read_ends_the_run(
+    server: WebServer, own: Settings, status: int
+) -> None:
+    """Nothing would tell the other languages, and all of their pages be removed."""
+    url = server.url
+    serve(server, two_languages(url))
+    server.routes |= dict.fromkeys(("/docs/a", "/docs/b"), Answer(status=status))
+    with (
+        closing(SafeFetcher(url, allowed_hosts=own.site_allowed_hosts, sleep=lambda _seconds: None)) as web,
+        pytest.raises(DependencyError, match=str(status)),
+    ):
+        read(WebSite(web, url))
 
 
 def test_a_site_that_stops_answering_ends_the_run(server: WebServer, own: Settings) -> None:
