@@ -20,6 +20,8 @@ def place_digest(place: str) -> str:
 
 
 def place_of(hashed: str) -> str:
-    """The digest of the place that a :func:`source_digest` was made for; empty for other hashes."""
-    parts = hashed.split(":")
+    """The digest of the place that a :func:`source_digest` or a validator was made for; empty for most other
+    hashes, and the digest of no place for the rest.
+    """
+    parts = hashed.split(":", 2)
     return parts[1] if len(parts) == 3 else ""  # noqa: PLR2004 - kind, place, content

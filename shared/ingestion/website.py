@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from shared.errors import DependencyError, Missing, SourceError
 from shared.ingestion.addresses import join_address, resolve
 from shared.ingestion.ahead import in_order
-from shared.ingestion.digests import source_digest
+from shared.ingestion.digests import place_digest, place_of
 from shared.ingestion.files import LARGEST_FILE
 from shared.ingestion.html import read_html
 from shared.ingestion.manifest import article_hash
 from shared.ingestion.reading_files import decoded
 from shared.ingestion.robots import is_hidden
 from shared.ingestion.site import EVERYTHING, Item, Known, Progress, Refused, Share, unique
+from shared.ingestion.validators import Validator, hash_of, validator_of
 from shared.ingestion.weblists import Listed, list_pages
 from shared.ports import Fetched, Fetcher
 from shared.resilience.deadline import Deadline
@@ -65,7 +66,8 @@ class WebSite:
 
     def _reading(self, listed: list[Listed], known: Known, progress: Progress) -> Iterator[Item | Refused]:
         failures = 0
-        pages = in_order(lambda one: self._page(one, known), listed, self._workers)
+        earlier = {place: url for url, hashed in known.items() if (place := place_of(hashed))}
+        pages = in_order(lambda one: self._page(one, known, earlier), listed, self._workers)
         for done, found in enumerate(pages, 1):
             progress("reading", done, len(listed))
             failures = failures + 1 if isinstance(found, _Failed) else 0
@@ -78,21 +80,18 @@ class WebSite:
 
     # ------------------------------------------------------------ one page
 
-    def _page(self, one: Listed, known: Known) -> Item | Refused | _Failed | None:
+    def _page(self, one: Listed, known: Known, earlier: Mapping[str, str]) -> Item | Refused | _Failed | None:
         if one.problem:
             return Refused(one.place, one.problem)
         url = self._address(one.url)
         if one.hash and known.get(url) == one.hash:
             return Item(one.place, url, one.hash, None)
-        validator = "" if one.hash else known.get(url, "")
+        if not one.hash:
+            # A page is kept by the address that it gives itself; it may be listed by another one.
+            url = earlier.get(place_digest(self._placed(one)), url)
+        hashed = "" if one.hash else known.get(url, "")
         try:
-            found = self._fetcher.fetch(
-                one.url,
-                Deadline.after(STEP_SECONDS),
-                most_bytes=LARGEST_FILE,
-                etag=_after(validator, "etag:"),
-                modified=_after(validator, "modified:"),
-            )
+            found = self._fetch(one.url, validator_of(hashed))
         except Missing as error:
             return Refused(one.place, f"{error.detail}: it is listed and not there")
         except DependencyError as error:
@@ -100,7 +99,21 @@ class WebSite:
             return _Failed(refused, error) if error.retryable else refused
         if is_hidden(found.robots):  # also of a page that did not change: the server says it, not the page
             return None
-        return self._read(one, url, found) if found.fresh else Item(one.place, url, validator, None)
+        return self._read(one, url, found) if found.fresh else Item(one.place, url, hashed, None)
+
+    def _fetch(self, url: str, validator: Validator) -> Fetched:
+        """The page, or that it is what the validator was said of."""
+        limit = Deadline.after(STEP_SECONDS)
+        found = self._fetcher.fetch(
+            url, limit, most_bytes=LARGEST_FILE, etag=validator.etag, modified=validator.modified
+        )
+        if found.fresh or validator.holds_for(found):
+            return found
+        return self._fetcher.fetch(url, limit, most_bytes=LARGEST_FILE)
+
+    def _placed(self, one: Listed) -> str:
+        """Where a page was found, for its hash: cited by another base, it has another address."""
+        return f"{self.name} {one.place}"
 
     def _read(self, one: Listed, url: str, found: Fetched) -> Item | Refused | None:
         try:
@@ -117,7 +130,7 @@ class WebSite:
             return Item(one.place, url, one.hash if is_same else "", replace(page, url=url))
         canonical = resolve(found.url, page.url)
         own = self._address(canonical if canonical.startswith(self._fetcher.base) else found.url)
-        return Item(one.place, own, _hash_of(found), replace(page, url=own))
+        return Item(one.place, own, hash_of(self._placed(one), found), replace(page, url=own))
 
     def _address(self, url: str) -> str:
         """The address that a page is cited by."""
@@ -131,16 +144,3 @@ def _parsed(place: str, found: Fetched) -> Page | None:
     if found.content_type not in _HTML:
         raise SourceError(f"{place} is {found.content_type[:80]} and no HTML.", hint="Leave it out.")
     return read_html(decoded(found.body, place), url=found.url, source=place)
-
-
-def _hash_of(found: Fetched) -> str:
-    """What the site vouches for, else the bytes."""
-    if found.etag:
-        return f"etag:{found.etag}"
-    if found.modified:
-        return f"modified:{found.modified}"
-    return source_digest("bytes", found.url, data=found.body)
-
-
-def _after(text: str, prefix: str) -> str:
-    return text.removeprefix(prefix) if text.startswith(prefix) else ""

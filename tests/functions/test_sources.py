@@ -378,7 +378,7 @@ def test_sitemaps_with_an_index_and_other_locales(server: WebServer, own: Settin
     assert [line.split(": ")[0] for line in lines(found)] == ["https://evil.example/x", f"{url}/fr/docs/none"]
     server.asked.clear()
     again = visit(own, url, hashes(found))
-    assert pages(again) == {f"{url}/docs/a": False, f"{url}/docs/b": True, f"{url}/fr/docs/a": False}
+    assert pages(again) == {f"{url}/docs/a": False, f"{url}/docs/b": False, f"{url}/fr/docs/a": False}
 
 
 def test_a_page_that_fails_for_now_keeps_its_address(server: WebServer, own: Settings) -> None:
@@ -431,6 +431,48 @@ def test_a_site_none_of_whose_pages_can_be_read_ends_the_run(
         pytest.raises(DependencyError, match=str(status)),
     ):
         read(WebSite(web, url))
+
+
+def test_pages_may_be_listed_by_other_addresses_than_they_give_themselves(
+    server: WebServer, own: Settings
+) -> None:
+    """With a slash more or less in the sitemap, each run would parse the whole site, find no other language,
+    and remove a page that did not answer once.
+    """
+    url = server.url
+    serve(server, two_languages(url, "/"))
+    first = visit(own, url)
+    named = [f"{url}/docs/a/", f"{url}/docs/b/", f"{url}/fr/docs/a/"]
+    assert list(pages(first)) == named
+    assert pages(visit(own, url, hashes(first))) == dict.fromkeys(named, False)
+    # Cited by another base these are other pages.
+    assert set(pages(visit(own, url, hashes(first), SITE)).values()) == {True}
+    server.routes["/docs/b"] = Answer(status=503)
+    with closing(SafeFetcher(url, allowed_hosts=own.site_allowed_hosts, sleep=lambda _seconds: None)) as web:
+        (refused,) = (one for one in read(WebSite(web, url), hashes(first)) if isinstance(one, Refused))
+    assert (refused.source, refused.url) == (f"{url}/docs/b", f"{url}/docs/b/")
+
+
+def test_a_redirect_that_leads_elsewhere_now_is_followed(server: WebServer, own: Settings) -> None:
+    """The old page would be kept: "unchanged" was said of another one, by a host that stamps by time."""
+    url = server.url
+
+    def answer_of(title: str) -> Any:
+        def answer(heads: Any) -> Answer:
+            if "if-none-match" in heads:
+                return Answer(status=304)
+            return Answer(article(title), headers={"Content-Type": "text/html", "ETag": '"1"'})
+
+        return answer
+
+    server.routes |= {"/sitemap.xml": Answer(sitemap(f"{url}/latest"), headers={"Content-Type": "text/xml"})}
+    server.routes |= {f"/{number}": answer_of(str(number)) for number in (1, 2)}
+    server.routes["/latest"] = Answer(status=302, headers={"Location": "/1"})
+    first = visit(own, url)
+    assert pages(first) == {f"{url}/1": True}
+    assert pages(visit(own, url, hashes(first))) == {f"{url}/1": False}
+    server.routes["/latest"] = Answer(status=302, headers={"Location": "/2"})
+    assert pages(visit(own, url, hashes(first))) == {f"{url}/2": True}
 
 
 def test_a_site_that_stops_answering_ends_the_run(server: WebServer, own: Settings) -> None:
