@@ -116,6 +116,7 @@ def _show_plan(plan: Plan, *, as_json: bool) -> None:
     facts = {
         "point": manifest.id,
         "snapshot_at": manifest.snapshot_at.isoformat(),
+        "snapshots": {part: manifest.parts[part].snapshot_at.isoformat() for part in plan.parts},
         "parts": plan.parts,
         "rows": plan.rows,
         "points": plan.points,
@@ -126,7 +127,9 @@ def _show_plan(plan: Plan, *, as_json: bool) -> None:
     if as_json:
         emit_json(facts)
         return
-    click.echo(f"Recovery point {manifest.id}, data of {manifest.snapshot_at:%Y-%m-%d %H:%M:%S} UTC:")
+    click.echo(f"Recovery point {manifest.id}:")
+    for part in plan.parts:
+        click.echo(f"  {part} as it was at {_utc(manifest.parts[part].snapshot_at)}")
     click.echo(
         f"  {' and '.join(plan.parts)}: {plan.rows} rows, {plan.points} points, {plan.bytes / _MB:.1f} MB"
     )
@@ -135,6 +138,10 @@ def _show_plan(plan: Plan, *, as_json: bool) -> None:
     if plan.live:
         click.echo(f"  readers are answered from {plan.live} until the restored collection takes its place")
     click.echo("Nothing was done.")
+
+
+def _utc(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _show(done: Summary, seconds: float, *, as_json: bool) -> None:

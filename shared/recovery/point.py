@@ -104,7 +104,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def snapshot_at(self) -> datetime:
-        """What was written before is in the point; what was written later may be missing."""
+        """What was written before is in the point; what was written later may be missing. Some parts may hold
+        younger data: they are not cut at the same time.
+        """
         return min(record.snapshot_at for record in self.parts.values())
 
     @property

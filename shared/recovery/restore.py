@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -17,10 +17,10 @@ PARTS: tuple[Part, ...] = ("neon", "qdrant")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked for. Without ``point`` the newest one, or the newest whose data is not younger than
-    ``as_of``. ``part`` None is both; ``table`` (which means the database part) one table alone. ``replace``:
-    what is there may be put aside. ``to`` is another database than the configured one. ``rehearse``: the new
-    database is dropped once it was compared, and takes nobody's place.
+    """What is asked for. Without ``point`` the newest one, or the newest of whose wanted parts none holds
+    data younger than ``as_of``. ``part`` None is both; ``table`` (which means the database part) one table
+    alone. ``replace``: what is there may be put aside. ``to`` is another database than the configured one.
+    ``rehearse``: the new database is dropped once it was compared, and takes nobody's place.
     """
 
     point: str | None = None
@@ -72,17 +72,25 @@ def choose(catalogue: Catalogue, wanted: Wanted) -> str:
     """The id of the point to restore. Raises :class:`~shared.errors.Missing`, naming what there is."""
     if wanted.point:
         return catalogue.find(wanted.point).id
+    parts = wanted.parts()
     readable = [(one.id, one.manifest) for one in catalogue.points if one.manifest]
-    if wanted.as_of is None:
-        found = [point for point, _ in readable]
-    else:
-        found = [point for point, manifest in readable if manifest.snapshot_at <= wanted.as_of]
+    found = [
+        point
+        for point, manifest in readable
+        if wanted.as_of is None or _not_younger(manifest, parts, wanted.as_of)
+    ]
     if found:
         return found[0]
     before = f" at or before {wanted.as_of:%Y-%m-%d %H:%M:%S} UTC" if wanted.as_of else ""
     oldest = f"the oldest is {readable[-1][0]}" if readable else "`lectern backup` makes one"
     broken = "".join(f"; {one.id} cannot be read: {one.problem}" for one in catalogue.points if one.problem)
     raise Missing(SERVICE, "find a recovery point", f"there is none{before}{broken}", hint=f"Note: {oldest}.")
+
+
+def _not_younger(manifest: Manifest, parts: Collection[Part], as_of: datetime) -> bool:
+    """Whether every wanted part was cut by then: two functions cut them, at different times."""
+    times = [record.snapshot_at for part, record in manifest.parts.items() if part in parts]
+    return bool(times) and max(times) <= as_of
 
 
 def expected(manifest: Manifest, part: Part) -> int:

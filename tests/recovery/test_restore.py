@@ -10,11 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from shared import settings as settings_module
 from shared.adapters.neon.url import parse
 from shared.adapters.neon.wire import Wire
 from shared.answering.suggestions import OBJECT as SUGGESTIONS
+from shared.cli.main import main
 from shared.embedded.folder import FolderStore
 from shared.embedded.key_file import make_key_file
 from shared.errors import Corrupt, Missing, PreconditionFailed
@@ -260,6 +262,16 @@ def test_a_plan_says_what_would_be_done(lost, tmp_path: Path) -> None:
     assert (found.manifest.id, found.points) == (manifest.id, len(before))
     assert "public.answers" in found.filled
     assert found.live
+
+
+def test_a_dry_run_tells_of_which_moment_each_part_is(lost) -> None:
+    """An operator could not see which side of the mistake the database is on, and which the index."""
+    own, manifest, _ = lost
+    done = CliRunner().invoke(main, ["restore", "--dry-run"], env=settings_module.environment(own))
+    assert done.exit_code == 0
+    for part in ("neon", "qdrant"):
+        at = manifest.parts[part].snapshot_at
+        assert f"{part} as it was at {at:%Y-%m-%d %H:%M:%S} UTC" in done.stdout
 
 
 def test_an_empty_site_is_restored_and_says_so(tmp_path: Path) -> None:
