@@ -133,6 +133,13 @@ class Building(Rows, Protocol):
 class DatabaseImport(Protocol):
     """Writes a whole database. Same errors as :class:`DatabaseExport`."""
 
+    def alone(self, deadline: Deadline) -> AbstractContextManager[None]:
+        """Keep other restores into this database away, which need not exist; whoever is killed lets go.
+
+        Raises PreconditionFailed, naming since when another one runs.
+        """
+        ...
+
     def filled(self, deadline: Deadline) -> list[str]:
         """Tables of the target that hold rows which are nobody's bookkeeping; empty for a fresh database."""
         ...

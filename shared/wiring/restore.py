@@ -8,15 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from shared.answering.memory import DeletionList
-from shared.errors import (
-    AccessDenied,
-    Corrupt,
-    DependencyError,
-    Missing,
-    PreconditionFailed,
-    Rejected,
-    Unreachable,
-)
+from shared.errors import Corrupt, DependencyError, PreconditionFailed
 from shared.ports.database import DatabaseImport
 from shared.recovery import neon_restore
 from shared.recovery.catalogue import read_catalogue
@@ -31,6 +23,7 @@ from shared.recovery.vectors_check import check_vectors
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
 from shared.wiring import restored, upkeep, vectors
+from shared.wiring.alone import alone
 from shared.wiring.backup import direct_address
 from shared.wiring.backups import LIST_SECONDS, Say
 from shared.wiring.parts import Parts
@@ -38,12 +31,8 @@ from shared.wiring.point_cipher import point_cipher
 from shared.wiring.schedules import schedules
 
 RESTORE_SECONDS = 12 * 3600.0
-WAIT_SECONDS = 900.0
-"""How long a restore waits for an ingestion or a backup to end."""
 MIGRATE_SECONDS = 120.0
 UPKEEP_SECONDS = 300.0
-_NO_TABLE = "[42P01]"
-"""SQLSTATE undefined_table: a database that nobody has used yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +87,9 @@ def restore(
     with Parts(settings) as parts, ExitStack() as stack:
         manifest = chosen(parts, wanted)
         wished = _wished(manifest, wanted)
+        # Before anything is paused: whoever has to stay away must not resume what others have paused.
+        own = target_of(settings, Wanted())
+        stack.enter_context(alone(parts, own, manifest.id, deadline, say))
         planned, close = schedules(settings)
         stack.callback(close)
         paused = stack.enter_context(
@@ -105,7 +97,6 @@ def restore(
                 parts.point_store, planned, deadline, point=manifest.id, now=time.time(), say=say
             )
         )
-        stack.enter_context(_alone(parts, manifest.id, deadline, say))
         work = _Work(parts, manifest, wanted, deadline, watch=watch, say=say)
         summary = replace(work.run(), paused=paused)
     problem = shortfall(summary, wished)
@@ -139,23 +130,6 @@ def target_of(settings: Settings, wanted: Wanted) -> DatabaseImport:
     if wanted.to:
         return NeonImport(wanted.to, "--to")
     return NeonImport(*direct_address(settings))
-
-
-@contextmanager
-def _alone(parts: Parts, point: str, deadline: Deadline, say: Say) -> Iterator[None]:
-    """Keep ingestion and backups away, where there is a database that can say so."""
-    with ExitStack() as stack:
-        try:
-            lease = parts.leases.hold(
-                "ingestion", f"restore {point}", deadline, wait_seconds=WAIT_SECONDS, waiting=say
-            )
-            stack.enter_context(lease)
-        except Missing:
-            pass  # there is no database yet
-        except (Rejected, Unreachable, AccessDenied) as error:
-            if _NO_TABLE not in error.detail:
-                say(f"nobody is kept away, the database that is there cannot be asked: {error.message}")
-        yield
 
 
 class _Rehearsed(Exception):

@@ -32,6 +32,7 @@ from shared.wiring import chat, ingest
 from shared.wiring.parts import Parts
 from shared.wiring.restore import plan, restore
 from shared.wiring.stack import services
+from tests.fakes.scheduler import FakeScheduler
 from tests.local_stack import ORCHARD, filled_stack, live_points, write_site
 from tests.recovery.vector_world import SPEC, many_points
 from tests.recovery.whole_points import cut
@@ -236,6 +237,38 @@ def test_a_damaged_point_is_refused_before_anything_is_written(lost, tmp_path: P
                 assert parts.vector_bulk.aliases(soon()) == {}
                 assert parts.vector_admin.collections(soon()) == []
         copies.put(name, data, soon())
+
+
+@pytest.mark.parametrize("part", ["neon", "qdrant"])
+def test_of_two_restores_at_once_one_stays_away(lost, tmp_path: Path, part) -> None:
+    """Readers might be switched to a collection that the other run still fills, with schedules running."""
+    own, _, _ = lost
+    refused: list[PreconditionFailed] = []
+    states: list[str] = []
+    with empty_stack(own, tmp_path / "home") as ready, FakeScheduler() as scheduler:
+        scheduler.state.add("lectern-ingest")
+        # A database that nobody has used yet, as after a loss: there is no table of leases to look into.
+        fresh = replace(
+            ready,
+            database_url=ready.database_url.replace("/postgres?", "/fresh?"),
+            project="p",
+            region="r",
+            scheduler_endpoint=scheduler.endpoint,
+        )
+
+        def second(_told: Progress) -> None:
+            if not refused:
+                with pytest.raises(PreconditionFailed, match="another restore into fresh has been") as caught:
+                    restore(fresh, Wanted(part=part))
+                refused.append(caught.value)
+                states.append(scheduler.state.state("lectern-ingest"))
+
+        done = restore(fresh, Wanted(part=part), watch=second)
+        assert done.rows or done.points
+        assert states == ["PAUSED"]
+        assert len(refused) == 1
+        # And once it has ended, the next one may.
+        assert restore(fresh, Wanted(part=part, replace=True)).parts == (part,)
 
 
 @pytest.mark.parametrize("part", [None, "qdrant"])

@@ -14,6 +14,7 @@ from shared.sql import identifier, literal
 OPERATION = "restore"
 
 _LOCK = 7_243_392
+_RUN_LOCK = 7_243_393
 _COMMENT = "lectern restore"
 _MOST_NAME = 63
 _CONNECTIONS = 77
@@ -43,6 +44,26 @@ def claim(outside: Wire, name: str, deadline: Deadline) -> None:
             f"another restore is building {name}",
             hint="Wait until it ends.",
         ) from error
+
+
+def claim_run(outside: Wire, target: str, deadline: Deadline) -> None:
+    """Be the one that restores into ``target``, for as long as ``outside`` is connected."""
+    name = f"hashtext({literal(target)})"
+    if outside.script(f"SELECT pg_try_advisory_lock({_RUN_LOCK}, {name})", deadline, OPERATION)[0][0]:
+        return
+    sql = (
+        "SELECT pid, to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') "  # noqa: S608 - quoted
+        "FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted "
+        f"AND classid = {_RUN_LOCK} AND objid = (CAST({name} AS bigint) & 4294967295)::oid"
+    )
+    holders = outside.script(sql, deadline, OPERATION)
+    pid, since = holders[0] if holders else ("of it", "just now")
+    raise PreconditionFailed(
+        SERVICE,
+        OPERATION,
+        f"another restore into {target} has been running since {since} UTC",
+        hint=f"Wait until it ends. If its machine is lost, end connection {pid} with pg_terminate_backend.",
+    )
 
 
 def drop_leftover(outside: Wire, name: str, deadline: Deadline) -> None:

@@ -44,6 +44,13 @@ class NeonImport:
         self._url = parse(address, name)
         self._name = name
 
+    @contextmanager
+    def alone(self, deadline: Deadline) -> Iterator[None]:
+        refuse_pooler(self._url, self._name, OPERATION)
+        with self._connected(self._outside, deadline) as outside:
+            databases.claim_run(outside, self._url.database, deadline)
+            yield
+
     def filled(self, deadline: Deadline) -> list[str]:
         refuse_pooler(self._url, self._name, OPERATION)
         try:
