@@ -1,10 +1,15 @@
-"""Starts runs as jobs, each once: whoever asks while one is under way is told of that one."""
+"""Starts runs as jobs, each once: whoever asks while one waits to begin is told of that one.
+
+One that has begun to read may have read what the site said before: a call that comes later is answered by
+another run, which follows it.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 
 from shared.errors import DependencyError, Garbled, Interrupted, Missing, TimedOut, Unreachable
 from shared.ports import Execution, Jobs, Leases, Run, Runs
@@ -66,29 +71,43 @@ class Launcher:
         self._begin = begin
 
     def launch(self, wanted: Run, deadline: Deadline) -> tuple[Run, bool]:
-        """The run that does what is wanted, and whether it was started now."""
+        """The run that does what is wanted, and whether it was started now. While another works, its tasks
+        wait for the lease.
+        """
         with self._starts.alone(deadline):
             found = self.answered(wanted, deadline)
             if found is not None:
                 return found, False
-            run = self._begin(wanted)
+            if self.under_way(wanted, deadline):
+                self._runs.begin(wanted, deadline)
+                run = wanted
+            else:
+                run = self._begin(wanted)
             self._start(run, deadline, allow_removal=wanted.allow_removal)
         return self._runs.get(run.id, deadline), True
 
     def answered(self, wanted: Run, deadline: Deadline) -> Run | None:
-        """The run that was asked for already: one of the same id that has succeeded, or one of the same site
-        that is under way.
+        """The run that does what is wanted already: one of the same id that has succeeded or is under way, or
+        one of the same site that will begin to read, from the same place.
         """
         try:
             own = self._runs.get(wanted.id, deadline)
         except Missing:
             own = None
-        if own and own.status == "succeeded":
+        if own and (own.status == "succeeded" or self.progress(own, deadline).works):
             return own
+        newest = self.under_way(wanted, deadline)
+        will_read = newest and newest.status == "planned" and newest.place == wanted.place
+        return newest if will_read else None
+
+    def under_way(self, wanted: Run, deadline: Deadline) -> Run | None:
+        """The newest run of the same site that somebody works on, or is about to: also one of which a task
+        has failed while others go on.
+        """
         recent = self._runs.recent(deadline, limit=_LOOKED_AT)
-        open_ones = (one for one in recent if one.source == wanted.source and one.status in _OPEN)
-        newest = next(open_ones, None)
-        return newest if newest and self.progress(newest, deadline).works else None
+        own = (one for one in recent if one.source == wanted.source)
+        unfinished = takewhile(lambda one: one.status != "succeeded", own)
+        return next((one for one in unfinished if self.progress(one, deadline).works), None)
 
     def told(self, run: Run, deadline: Deadline) -> Progress:
         """How a run is doing, for whoever only asks: by the ledger alone while jobs cannot be asked."""
@@ -99,17 +118,19 @@ class Launcher:
 
     def progress(self, run: Run, deadline: Deadline) -> Progress:
         """How a run is doing, by the ledger, its job and the lease."""
-        if run.status not in _OPEN:
+        if run.status == "succeeded":
             return Progress(run, works=False)
         start = self._starts.find(run.id, deadline)
         execution = self._execution(start.execution, deadline) if start and start.execution else None
-        if execution is not None:
-            return Progress(run, execution.state == "running", execution)
-        if start and start.age < START_SECONDS:
+        if execution is not None and execution.state == "running":
+            return Progress(run, works=True, execution=execution)
+        if run.status not in _OPEN:
+            return Progress(run, works=False, execution=execution)
+        if execution is None and start and start.age < START_SECONDS:
             return Progress(run, works=True)
-        # One that the command line, or a request, does itself.
+        # One that the command line, or a request, does itself: maybe after a job that ended without its end.
         works = run.status == "running" and self._leases.is_held("ingestion", deadline)
-        return Progress(run, works)
+        return Progress(run, works, execution)
 
     def _start(self, run: Run, deadline: Deadline, *, allow_removal: bool) -> None:
         args = ["ingest", "--run", run.id, *(["--allow-removal"] if allow_removal else [])]

@@ -163,9 +163,9 @@ class Ingestion:
         if _share(run, task).done:
             return _is_to_be_written(run)
         with self._lease(f"run {run_id}"):
-            # Again: whoever had to be waited for may have done it.
+            # Again: whoever had to be waited for may have done it, or more.
             run = self._ports.runs.get(run_id, self._steps.one())
-            if run.status == "succeeded":
+            if run.status == "succeeded" or run.error == OVERTAKEN:
                 return False
             begun = self._begun(run)
             return self._watched(begun, lambda: self._do_share(begun, task, source)) >= run.tasks
@@ -248,10 +248,13 @@ class Ingestion:
             raise
 
     def _overtake(self, run: Run) -> None:
-        """Earlier runs of the same site that never ended have nothing more to say."""
-        for one in self._ports.runs.recent(self._steps.one(), limit=RUNS_KEPT):
-            unfinished = one.status in UNFINISHED and one.error != OVERTAKEN
-            if one.source == run.source and one.id != run.id and unfinished:
+        """Earlier runs of the same site that never ended have nothing more to say; one that was asked for
+        since then has.
+        """
+        recent = self._ports.runs.recent(self._steps.one(), limit=RUNS_KEPT)
+        ids = [one.id for one in recent]
+        for one in recent[ids.index(run.id) + 1 :] if run.id in ids else ():
+            if one.source == run.source and one.status in UNFINISHED and one.error != OVERTAKEN:
                 self._forget_read(one)
                 self._ports.runs.save(replace(one, status="failed", error=OVERTAKEN), self._steps.one())
 
@@ -294,5 +297,6 @@ def _share(run: Run, task: int) -> RunShare:
 
 
 def _is_to_be_written(run: Run) -> bool:
-    """Whether every share is there, and nobody has written them."""
-    return run.status != "succeeded" and sum(share.done for share in run.shares) >= run.tasks
+    """Whether every share is there, and nobody has written them, or more."""
+    is_done = run.status == "succeeded" or run.error == OVERTAKEN
+    return not is_done and sum(share.done for share in run.shares) >= run.tasks

@@ -9,14 +9,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from shared.errors import DeadlineExceeded, Missing, PreconditionFailed, RequestError
-from shared.ingestion.launch import Launcher, Progress, task_count
+from shared.ingestion.launch import Progress, task_count
 from shared.ingestion.parts import Hooks
 from shared.ingestion.plan import Plan
 from shared.ports import Run
 from shared.resilience.deadline import Clock, Deadline
 from shared.settings import Settings
 from shared.wiring.ingest_api import IngestBody
-from shared.wiring.ingestion import Wanted, execute, ingestion, new_id, plan
+from shared.wiring.ingestion import Wanted, execute, ingestion, launcher, new_id, plan
 from shared.wiring.parts import Parts
 
 CALL_SECONDS = 25.0
@@ -42,9 +42,8 @@ class IngestRequests:
         self._parts = parts
         self._clock = clock
         self._pause = pause
-        own = ingestion(parts)
-        self._fingerprint = own.fingerprint
-        self._launcher = Launcher(parts.runs, parts.run_starts, parts.jobs, parts.leases, own.begin)
+        self._fingerprint = ingestion(parts).fingerprint
+        self._launcher = launcher(parts)
 
     def post(self, body: IngestBody, headers: Mapping[str, str]) -> Progress | Plan:
         """Do what was asked, as far as the request's time allows; the rest is left to a job.
@@ -55,11 +54,14 @@ class IngestRequests:
         wanted = self._wanted(body, _run_id(headers))
         deadline = Deadline.after(self._parts.settings.ingest_request_seconds, self._clock)
         run = wanted.run(self._fingerprint)
+        if body.plan:
+            found = self._launcher.under_way(run, self._call())
+            if found is None:
+                return plan(self._patient(deadline), wanted, _within(deadline))
+            return self._progress(found)
         found = self._launcher.answered(run, self._call())
-        if found is None and body.plan:
-            return plan(self._patient(deadline), wanted, _within(deadline))
-        if found is None and body.wait and self._is_done_here(wanted, deadline):
-            return self.get(self._newest(run).id)
+        if found is None and body.wait and (done := self._done_here(wanted, deadline)):
+            return self.get(done)
         if found is None:
             found, _ = self._launcher.launch(run, self._call())
         return self._ended(found, deadline) if body.wait else self._progress(found)
@@ -74,19 +76,18 @@ class IngestRequests:
 
     # ------------------------------------------------------------ inside the request
 
-    def _is_done_here(self, wanted: Wanted, deadline: Deadline) -> bool:
-        """Whether the whole run fitted into the request. One that does not is left where it is; so is one
-        that would have to wait for a backup or another run longer than there is time.
+    def _done_here(self, wanted: Wanted, deadline: Deadline) -> str:
+        """The id of the whole run, if it fitted into the request, else empty. One that does not is left where
+        it is; so is one that would have to wait for a backup or another run longer than there is time.
         """
         try:
-            execute(self._patient(deadline), replace(wanted, tasks=1), _within(deadline))
+            return execute(self._patient(deadline), replace(wanted, tasks=1), _within(deadline)).run
         except DeadlineExceeded:
-            return False
+            return ""
         except PreconditionFailed:
             if not deadline.expired():
                 raise
-            return False
-        return True
+            return ""
 
     def _patient(self, deadline: Deadline) -> Settings:
         own = self._parts.settings
@@ -114,10 +115,6 @@ class IngestRequests:
         recent = self._parts.runs.recent(self._call(), limit=_RECENT)
         same = [one for one in recent if (one.place, one.base_url) == (run.place, run.base_url)]
         return next((one for one in same if one.report is not None), next(iter(same), None))
-
-    def _newest(self, run: Run) -> Run:
-        recent = self._parts.runs.recent(self._call(), limit=_RECENT)
-        return next(one for one in recent if one.source == run.source)
 
     def _progress(self, run: Run) -> Progress:
         return self._launcher.told(run, self._call())

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from shared.errors import DependencyError, SettingsError
 from shared.ingestion.failover import Failover
+from shared.ingestion.launch import Launcher
 from shared.ingestion.parts import Hooks, IndexPorts, Progress, Rules
 from shared.ingestion.plan import Plan
 from shared.ingestion.report import Report
@@ -40,6 +41,7 @@ __all__ = [
     "execute",
     "execute_run",
     "ingestion",
+    "launcher",
     "live_generation",
     "plan",
     "price",
@@ -135,6 +137,12 @@ def begin(parts: Parts, wanted: Wanted) -> Run:
     """Record a run for a job of ``wanted.tasks`` tasks: each runs ``lectern ingest --run <id>``."""
     own = ingestion(parts)
     return own.begin(wanted.run(own.fingerprint))
+
+
+def launcher(parts: Parts) -> Launcher:
+    """Who starts runs as jobs."""
+    begin_ = ingestion(parts).begin
+    return Launcher(parts.runs, parts.run_starts, parts.jobs, parts.leases, begin_)
 
 
 def execute_run(

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,11 @@ import psutil
 import pytest
 
 from shared import settings
-from shared.errors import AccessDenied, RemovalNotAllowed, RequestError, Unreachable
+from shared.errors import AccessDenied, RemovalNotAllowed, RequestError, TasksFailed, Unreachable
 from shared.ingestion.launch import Progress, task_count
+from shared.ingestion.parts import Hooks
 from shared.ingestion.plan import Plan
+from shared.ports import Run, RunShare
 from shared.resilience.deadline import Deadline
 from shared.settings import ROOT, Settings
 from shared.wiring import ingestion, suggested
@@ -31,6 +33,7 @@ from shared.wiring.jobs import COMMAND
 from shared.wiring.openapi import INGEST
 from shared.wiring.parts import Parts
 from shared.wiring.stack import services
+from shared.wiring.tasks import run_tasks
 from tests.fakes.cloud_run import FakeCloudRun
 from tests.local_stack import Served, function, write_site
 
@@ -139,6 +142,69 @@ def test_a_run_whose_job_was_killed_says_so_and_is_gone_on_with(client: Served, 
     assert "signal 9" in found["error"]
     again = client.post("/ingest", json={"wait": True})
     assert (again.json()["run"], again.json()["status"]) == (run, "succeeded"), again.text
+
+
+@contextmanager
+def at_work(own: Settings) -> Iterator[Run]:
+    """A run of the site that an operator does, past its reading."""
+    with Parts(own) as parts, parts.leases.hold("ingestion", "an operator", Deadline.after(20)):
+        begun = ingestion.Wanted(own.site_folder, own.site_base_url).run("")
+        parts.runs.begin(begun, Deadline.after(20))
+        parts.runs.save_share(begun.id, RunShare(0, done=True), Deadline.after(20))
+        parts.runs.save(replace(begun, status="running", phase="writing"), Deadline.after(20))
+        yield parts.runs.get(begun.id, Deadline.after(20))
+
+
+def test_a_deploy_during_a_run_is_followed_by_another_run(client: Served, own: Settings, site: Path) -> None:
+    """What was deployed while a run worked would be missing until the next night."""
+    client.post("/ingest", json={"wait": True})
+    key = {"Idempotency-Key": "deploy-2"}
+    with at_work(own) as working:
+        (site / "quinces.md").write_text("# Quinces\n\nQuinces smell of roses.\n")
+        answer = client.post("/ingest", headers=key)
+        run = answer.json()["run"]
+        assert (answer.status_code, run != working.id) == (202, True)
+        assert client.post("/ingest").json()["run"] == run
+        with Parts(own) as parts:
+            assert parts.runs.get(working.id, Deadline.after(20)) == working
+        assert client.get(f"/ingest/{working.id}").json()["status"] == "running"
+    found = ended(client, run)
+    assert (found["status"], found["report"]["added"]) == ("succeeded", 1), found
+    assert client.post("/ingest", headers=key).json()["run"] == run
+    assert client.get(f"/ingest/{working.id}").json()["error"] == "A later run did it."
+
+
+def test_tasks_of_the_command_line_wait_for_whoever_works(own: Settings, site: Path) -> None:
+    """`lectern ingest --tasks` would throw away what a process at work has read."""
+    told: list[str] = []
+    with ExitStack() as at_once:
+        working = at_once.enter_context(at_work(own))
+        left: list[Run] = []
+
+        def sleep(seconds: float) -> None:
+            if not left:
+                with Parts(own) as parts:
+                    left.append(parts.runs.get(working.id, Deadline.after(20)))
+                at_once.close()
+            time.sleep(seconds)
+
+        wanted = ingestion.Wanted(str(site), own.site_base_url, tasks=2)
+        report = run_tasks(own, wanted, Hooks(waiting=told.append), sleep=sleep)
+    assert (left, report.pages, report.run != working.id) == ([working], 4, True)
+    assert working.id in told[0]
+
+
+def test_tasks_of_the_command_line_can_be_allowed_a_removal(own: Settings, site: Path) -> None:
+    """A site that really lost its pages could not be ingested by many tasks any more."""
+    write_site(site, {f"{n}.md": f"# Row {n}\n\nText of row {n}.\n" for n in range(12)})
+    strict = replace(own, removal_limit=0.2)
+    wanted = ingestion.Wanted(str(site), own.site_base_url, tasks=2)
+    run_tasks(own, wanted, Hooks())
+    for number in range(10):
+        (site / f"{number}.md").unlink()
+    with pytest.raises(TasksFailed, match="remove 10 of 16 pages"):
+        run_tasks(strict, wanted, Hooks())
+    assert run_tasks(strict, replace(wanted, allow_removal=True), Hooks()).removed == 10
 
 
 def working_on(run: str) -> int:

@@ -87,6 +87,19 @@ class Bench:
             parts.embedder = self.embedder
             return begin(parts, Wanted(str(self.site), "/docs", tasks=tasks, **wanted)).id
 
+    def record(self, run_id: str) -> str:
+        """A run that somebody asked for."""
+        with Parts(self.own) as parts:
+            fingerprint = ingestion(parts).fingerprint
+            parts.runs.begin(
+                Wanted(str(self.site), "/docs", run_id=run_id).run(fingerprint), Deadline.after(SECONDS)
+            )
+        return run_id
+
+    def status(self, run_id: str) -> str:
+        with Parts(self.own) as parts:
+            return parts.runs.get(run_id, Deadline.after(SECONDS)).status
+
     def task(self, run_id: str, task: int, **allowed: bool) -> Report | None:
         asked = Wanted(str(self.site), "/docs", run_id=run_id)
         return self._within(asked, lambda made, _run, source: made.run_task(run_id, task, source, **allowed))
@@ -312,6 +325,24 @@ def test_tasks_in_any_order_make_the_index_of_one(bench: Bench, order: tuple[int
     assert told.texts == embedded
     assert bench.task(run_id, order[0]) is None, "a task that is started again has nothing to do"
     assert bench.stage() == []
+
+
+def test_tasks_of_a_run_that_was_overtaken_do_nothing(bench: Bench) -> None:
+    """A run that followed between two tasks of a big one would lose the pages which those had read."""
+    run_id = bench.begin(2)
+    bench.task(run_id, 0)
+    bench.run(run_id=bench.record("the one that follows"))
+    wanted = bench.digest()
+    for task in (1, 0):
+        assert bench.task(run_id, task, allow_removal=True) is None
+    assert (bench.digest(), bench.status(run_id)) == (wanted, "failed")
+
+
+def test_a_run_that_was_asked_for_meanwhile_is_not_overtaken(bench: Bench) -> None:
+    """A deploy during a run would be called done by a run that had read the site before."""
+    first, second = bench.record("first"), bench.record("second")
+    bench.run(run_id=first)
+    assert (bench.status(first), bench.status(second)) == ("succeeded", "planned")
 
 
 def test_a_task_that_died_is_done_again(bench: Bench) -> None:

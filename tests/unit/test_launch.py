@@ -10,7 +10,7 @@ import pytest
 
 from shared.errors import AccessDenied, DependencyError, Missing, Unreachable
 from shared.ingestion.launch import START_SECONDS, Launcher, Progress
-from shared.ports import Execution, Run, RunStart
+from shared.ports import Execution, Run, RunShare, RunStart
 from shared.resilience.deadline import Deadline
 
 RUN = Run("r1", "site", "/site", "", "f")
@@ -25,15 +25,23 @@ class World:
     starts: dict[str, RunStart] = field(default_factory=dict)
     executions: dict[str, str] = field(default_factory=dict)
     started: list[list[str]] = field(default_factory=list)
+    gone_on: list[str] = field(default_factory=list)
     held: bool = False
     fails: DependencyError | None = None
 
     def launcher(self) -> Launcher:
-        return Launcher(self, self, self, self, self.begin)  # type: ignore[arg-type]
+        return Launcher(self, self, self, self, self.go_on)  # type: ignore[arg-type]
 
-    def begin(self, wanted: Run) -> Run:
-        self.runs[wanted.id] = replace(wanted, status="planned")
-        return self.runs[wanted.id]
+    def go_on(self, wanted: Run) -> Run:
+        """With the newest unfinished run, whose shares are done anew, as :class:`Ingestion` does."""
+        newest = next((one for one in reversed(self.runs.values()) if one.source == wanted.source), wanted)
+        run = wanted if newest.status == "succeeded" else newest
+        self.gone_on.append(run.id)
+        self.runs[run.id] = replace(run, status="planned", shares=())
+        return self.runs[run.id]
+
+    def begin(self, wanted: Run, _deadline: Deadline) -> None:
+        self.runs.setdefault(wanted.id, replace(wanted, status="planned"))
 
     def get(self, run_id: str, _deadline: Deadline) -> Run:
         if run_id not in self.runs:
@@ -127,14 +135,49 @@ def test_a_start_that_was_refused_does_not_count() -> None:
     assert is_new
 
 
-def test_one_that_the_command_line_does_is_under_way_as_long_as_it_holds_the_lease() -> None:
-    """A job would be started beside an operator's run, or never after one that was killed."""
-    world = World(runs={"r1": replace(RUN, status="running")}, held=True)
+@pytest.mark.parametrize("job", ["", "failed"])
+def test_one_that_the_command_line_does_is_under_way_as_long_as_it_holds_the_lease(job: str) -> None:
+    """A run that an operator goes on with after its job died would be called failed, and be begun anew under
+    the process that works on it.
+    """
+    working = replace(RUN, status="running", shares=(RunShare(0, done=True),))
+    world = World(runs={"r1": working}, held=True)
+    if job:
+        world.starts["r1"] = RunStart("the job's", START_SECONDS + 1)
+        world.executions["the job's"] = job
+    assert world.launcher().told(working, SOON).status == "running"
     found, is_new = world.launcher().launch(replace(RUN, id="r2"), SOON)
-    assert (found.id, is_new) == ("r1", False)
+    assert (found.id, is_new, world.gone_on, world.runs["r1"]) == ("r2", True, [], working)
     world.held = False
-    _, is_new = world.launcher().launch(replace(RUN, id="r2"), SOON)
-    assert is_new
+    assert world.launcher().told(working, SOON).status == ("failed" if job else "interrupted")
+
+
+def test_one_that_has_failed_is_under_way_while_other_tasks_go_on() -> None:
+    """The shares of tasks that still work would be begun anew under them."""
+    world = World()
+    world.launcher().launch(replace(RUN, tasks=2), SOON)
+    world.runs["r1"] = replace(world.runs["r1"], status="failed")
+    world.launcher().launch(replace(RUN, id="r2"), SOON)
+    assert world.gone_on == ["r1"]
+    world.executions = {"e1": "failed", "e2": "failed"}
+    world.launcher().launch(replace(RUN, id="r3"), SOON)
+    assert world.gone_on == ["r1", "r2"]
+
+
+def test_a_call_after_the_run_began_to_read_is_followed_by_another_run() -> None:
+    """What was deployed during a run would not be in the index until the next night."""
+    world = World()
+    world.launcher().launch(RUN, SOON)
+    world.runs["r1"] = replace(world.runs["r1"], status="running", phase="writing")
+    followed = [world.launcher().launch(replace(RUN, id=name), SOON)[0].id for name in ("key-2", "key-3")]
+    assert followed == ["key-2", "key-2"], "one that waits reads what both have deployed"
+    assert world.launcher().launch(RUN, SOON)[0].id == "r1", "a call that is made again is no other deploy"
+    elsewhere = replace(RUN, id="key-4", place="/another build of the site")
+    assert world.launcher().launch(elsewhere, SOON)[0].id == "key-4"
+    assert [words[2] for words in world.started] == ["r1", "key-2", "key-4"]
+    world.runs["r1"] = replace(RUN, status="succeeded")
+    world.runs["key-2"] = replace(world.runs["key-2"], status="succeeded")
+    assert world.launcher().launch(replace(RUN, id="key-2"), SOON)[0].status == "succeeded"
 
 
 def test_the_same_call_after_its_end_is_answered_with_its_end() -> None:
