@@ -343,10 +343,16 @@ class Settings:
     )
     trusted_proxies: int = setting(
         1,
-        "Proxies whose entry in `X-Forwarded-For` is believed: 1 on Cloud Run, 2 behind a load balancer, 0 "
-        "without any.",
+        "Proxies whose entry in `X-Forwarded-For` is believed: 1 on Cloud Run, more behind "
+        "further ones, 0 without any.",
         section=_ACCESS,
         check=between(0, 10),
+    )
+    load_balancer_address: str = setting(
+        "",
+        "Address of the load balancer before chat (`terraform output edge_address`): a proxy more, for the "
+        "requests that came through it.",
+        section=_ACCESS,
     )
     jwt_issuer: str = setting(
         "", "Issuer of readers' tokens (`iss`).", section=_ACCESS, check=url("https", "http")

@@ -185,10 +185,11 @@ module "monitoring" {
   billing_account = local.budget.billing_account
   budget_usd      = local.budget.usd_month
   project_number  = data.google_project.this.number
-  uptime_hosts = {
-    chat   = { host = trimprefix(module.function["chat"].uri, "https://"), signed_in = false }
-    health = { host = trimprefix(module.function["health"].uri, "https://"), signed_in = true }
-  }
+  # Chat at its own address in each region: behind the load balancer one of them could be down unseen.
+  uptime_hosts = merge(
+    { for region, uri in module.function["chat"].uris : region == local.region ? "chat" : "chat-${region}" => { host = trimprefix(uri, "https://"), signed_in = false } },
+    { health = { host = trimprefix(module.function["health"].uri, "https://"), signed_in = true } },
+  )
 
   depends_on = [google_project_service.needed]
 }

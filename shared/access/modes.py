@@ -48,16 +48,18 @@ class Gate(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PublicGate:
-    """``trusted_proxies``: see :func:`~shared.access.visitors.client_address`."""
+    """``trusted_proxies`` and ``balancer``: see :func:`~shared.access.visitors.client_address`."""
 
     origins: Collection[str]
     visitors: VisitorKeys
     requests_per_minute: int
     trusted_proxies: int
+    balancer: str = ""
 
     def admit(self, headers: Mapping[str, str], remote: str, deadline: Deadline) -> Caller:  # noqa: ARG002
         check_origin(headers, self.origins)
-        address = client_address(remote, headers.get("x-forwarded-for", ""), self.trusted_proxies)
+        forwarded_for = headers.get("x-forwarded-for", "")
+        address = client_address(remote, forwarded_for, self.trusted_proxies, self.balancer)
         return Caller(self.visitors.key("visitor", address), per_minute(self.requests_per_minute))
 
 

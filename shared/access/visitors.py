@@ -13,7 +13,7 @@ _IPV6_PREFIX = 64
 _LONGEST_HEADER = 4096
 
 
-def client_address(remote: str, forwarded_for: str, trusted_proxies: int) -> str:
+def client_address(remote: str, forwarded_for: str, trusted_proxies: int, balancer: str = "") -> str:
     """The address of the caller, in its shortest form.
 
     ``remote`` is the peer of the connection, ``forwarded_for`` the header ``X-Forwarded-For``, to which each
@@ -21,8 +21,15 @@ def client_address(remote: str, forwarded_for: str, trusted_proxies: int) -> str
     n-th entry from the right. On Cloud Run n is 1 (Google's front end), behind a load balancer 2, and without
     a proxy 0, when the header is ignored. A header with fewer entries passed fewer proxies: its first counts.
     An IPv6 caller is its /64 network, since one visitor commands a whole one.
+
+    ``balancer`` is the address of a load balancer that callers can pass by, since chat's own stays open. It
+    is one proxy more where it is the last entry: the balancer writes the caller and then itself, and who
+    passes it by has Google's front end write the caller's own address there.
+    (https://cloud.google.com/load-balancing/docs/https#x-forwarded-for_header)
     """
     entries = [part.strip() for part in forwarded_for[-_LONGEST_HEADER:].split(",") if part.strip()]
+    if balancer and entries and _network(entries[-1]) == _network(balancer):
+        trusted_proxies += 1
     if trusted_proxies and entries:
         return _network(entries[max(0, len(entries) - trusted_proxies)]) or _network(remote) or "unknown"
     return _network(remote) or "unknown"

@@ -41,7 +41,13 @@ def gate(parts: Parts) -> Gate:
         return _token_gate(parts, visitors)
     if own.access_mode == "platform":
         return PlatformGate(visitors, own.rate_limit_requests)
-    return PublicGate(frozenset(own.allowed_origins), visitors, own.rate_limit_requests, own.trusted_proxies)
+    return PublicGate(
+        frozenset(own.allowed_origins),
+        visitors,
+        own.rate_limit_requests,
+        own.trusted_proxies,
+        own.load_balancer_address,
+    )
 
 
 def _token_gate(parts: Parts, visitors: VisitorKeys) -> Gate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ PROJECT_ROLES = {"roles/logging.logWriter", "roles/monitoring.viewer"}
 BROAD = re.compile(
     r"roles/(owner|editor|viewer|browser)|.*[aA]dmin|roles/secretmanager\.secretAccessor\.project|.*\.securityReviewer"
 )
+_PLACE = re.compile(r'(?<=")[a-z]+-[a-z]+[0-9]+')
 SECRET_VALUES = ("secret_data", "secret_data_wo", "password", "private_key")
 
 
@@ -179,6 +181,39 @@ def images_go_when_they_are_old(planned: list[Resource]) -> Iterator[str]:
             yield f"{one.address} has tags that keep their images"
 
 
+def regions_are_alike(planned: list[Resource]) -> Iterator[str]:
+    """A service of two regions is the same in both, and whoever may change or call it there may here."""
+    services: dict[str, list[Resource]] = {}
+    for one in of(planned, "google_cloud_run_v2_service"):
+        services.setdefault(one.values["name"], []).append(one)
+    grants = list(of(planned, "google_cloud_run_v2_service_iam_member"))
+    for name, there in services.items():
+        first = there[0]
+        for one in there:
+            if _wherever(one) != _wherever(first):
+                yield f"{one.address} differs from {first.address}"
+            if _granted(grants, one) != _granted(grants, first):
+                yield f"{one.address}: others may use it than {first.address}"
+            if "roles/run.developer" not in {role for role, _ in _granted(grants, one)}:
+                yield f"{one.address}: releases may not deploy to {name} in {one.values['location']}"
+
+
+def _wherever(one: Resource) -> str:
+    """Everything but the place."""
+    values = {key: value for key, value in one.values.items() if key != "location"}
+    return json.dumps(values, sort_keys=True)
+
+
+def _granted(grants: list[Resource], service: Resource) -> set[tuple[str, str]]:
+    """Roles on a service, and to whom, by the names of the grants: accounts are known only after apply."""
+    there = (service.values["name"], service.values["location"])
+    return {
+        (str(grant.values["role"]), _PLACE.sub("", grant.address))
+        for grant in grants
+        if (grant.values.get("name"), grant.values.get("location")) == there
+    }
+
+
 POLICIES: tuple[Callable[[list[Resource]], Iterator[str]], ...] = (
     only_chat_is_public,
     no_broad_roles,
@@ -189,6 +224,7 @@ POLICIES: tuple[Callable[[list[Resource]], Iterator[str]], ...] = (
     objects_by_prefix,
     callers_have_tokens,
     images_go_when_they_are_old,
+    regions_are_alike,
 )
 
 

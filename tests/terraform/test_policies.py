@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from shared.delivery.platform import Probe, job_name, service_name
+from shared.delivery.platform import Probe, job_name, members, service_name
 from shared.delivery.platform_file import load_platform
+from shared.ports.services import located
 from tests.terraform import policies
 from tests.terraform.policies import POLICIES, Resource, of, resources
 from tests.terraform.workspace import ENVIRONMENTS, ROOT
@@ -117,6 +118,52 @@ def test_a_rule_notices(plans: Plans, address: str, path: str, new: Any) -> None
     [found] = [one for one in planned["resource_changes"] if one["address"] == address]
     change(found["change"]["after"], path, new)
     assert [line for policy in POLICIES for line in policy(resources(planned))]
+
+
+AWAY = 'module.function["chat"].google_cloud_run_v2_service.this["us-central1"]'
+
+
+@pytest.mark.parametrize(
+    ("path", "new"),
+    [
+        ("ingress", "INGRESS_TRAFFIC_INTERNAL_ONLY"),
+        ("invoker_iam_disabled", False),
+        ("template.0.containers.0.resources.0.limits.memory", "256Mi"),
+        ("template.0.vpc_access", []),
+        ("scaling.0.max_instance_count", 1),
+    ],
+)
+def test_a_second_region_that_differs_is_noticed(plans: Plans, path: str, new: Any) -> None:
+    """Half of the readers would be refused, or served by another chat than the release has judged."""
+    planned = copy.deepcopy(plans["everything"])
+    [found] = [one for one in planned["resource_changes"] if one["address"] == AWAY]
+    change(found["change"]["after"], path, new)
+    assert list(policies.regions_are_alike(resources(planned)))
+
+
+def test_a_second_region_that_releases_may_not_change_is_noticed(plans: Plans) -> None:
+    """The first release after an apply would end with an error of access."""
+    left = [
+        one
+        for one in resources(plans["everything"])
+        if not ("deployer" in one.address and one.values.get("location") == "us-central1")
+    ]
+    assert any("may not deploy to lectern-chat" in line for line in policies.regions_are_alike(left))
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_a_release_knows_the_services_that_terraform_makes(plans: Plans, environment: str) -> None:
+    """Terraform's second region would stay on Google's sample, since no release goes there."""
+    read = load_platform(named(environment), FOLDERS[environment])
+    planned = {
+        (one.values["name"], one.values["location"])
+        for one in of(resources(plans[environment]), "google_cloud_run_v2_service")
+    }
+    known = members(read.platform)
+    assert planned == {(located(key)[0], member.region) for key, member in known.items()}
+    assert len(known) == len(planned)
+    checks = of(resources(plans[environment]), "google_monitoring_uptime_check_config")
+    assert len(list(checks)) == 1 + sum(member.function == "chat" for member in known.values())
 
 
 def test_a_version_of_a_secret_is_noticed(plans: Plans) -> None:

@@ -80,6 +80,24 @@ def test_the_address_is_the_last_that_a_trusted_proxy_saw(remote, forwarded, pro
     assert client_address(remote, forwarded, proxies) == expected
 
 
+@pytest.mark.parametrize(
+    ("forwarded", "expected"),
+    [
+        ("1.2.3.4,203.0.113.7", "1.2.3.4"),
+        ("9.9.9.9, 1.2.3.4, 203.0.113.7", "1.2.3.4"),
+        ("203.0.113.7, 1.2.3.4, 203.0.113.7", "1.2.3.4"),
+        ("1.2.3.4", "1.2.3.4"),
+        ("9.9.9.9, 1.2.3.4", "1.2.3.4"),
+        ("9.9.9.9, 203.0.113.7, 1.2.3.4", "1.2.3.4"),
+    ],
+)
+def test_a_caller_who_passes_the_load_balancer_by_is_known_all_the_same(
+    forwarded: str, expected: str
+) -> None:
+    """At chat's own address anybody could pretend to come through the load balancer from somebody else."""
+    assert client_address("10.0.0.1", forwarded, 1, "203.0.113.7") == expected
+
+
 @given(st.text(max_size=200), st.text(max_size=60), st.integers(0, 3))
 def test_no_header_breaks_the_address(forwarded: str, remote: str, proxies: int) -> None:
     """A crafted header would be answered with a 500."""
