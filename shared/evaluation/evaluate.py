@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from urllib.parse import urljoin
 
-from shared.evaluation.golden import UNANSWERABLE, GoldenQuestion, GoldenSet
+from shared.evaluation.golden import UNANSWERABLE, GoldenQuestion, GoldenSet, site_of
 from shared.evaluation.scores import (
     Abstention,
     Scores,
@@ -50,14 +51,14 @@ def evaluate(
 
     Raises what :meth:`Retriever.retrieve` raises: a question that fails is no score.
     """
-    names = _names(golden)
+    names = _Names(golden)
     asked = [one for one in golden.questions if one.scored or one.type == UNANSWERABLE]
     outcomes: list[Outcome] = []
     for question in asked:
         started = clock()
         deadline = Deadline(started + seconds, clock)
         found = retriever.retrieve(question.text, deadline, dense=dense, collection=collection)
-        outcomes.append(_outcome(question, found, names, (clock() - started) * 1000))
+        outcomes.append(_outcome(question, found, names.at(found), (clock() - started) * 1000))
         if progress:
             progress("asking", len(outcomes), len(asked))
     return score(outcomes)
@@ -100,11 +101,19 @@ def _outcome(
     )
 
 
-def _names(golden: GoldenSet) -> dict[str, str]:
+class _Names:
     """Document ids by page key: of all documents, or of those that judgements name."""
-    urls = golden.urls()
-    if not urls:
-        urls = {
-            name: name for question in golden.questions for name in (*question.relevant, *question.exclude)
-        }
-    return {key_of_page(url): identifier for identifier, url in urls.items()}
+
+    def __init__(self, golden: GoldenSet) -> None:
+        self._own = golden.urls()
+        named = (name for one in golden.questions for name in (*one.relevant, *one.exclude))
+        self._urls = self._own or {name: name for name in named}
+        self._known: dict[str, dict[str, str]] = {}
+
+    def at(self, found: Retrieval) -> dict[str, str]:
+        """For the site that was found: a path is a page of whichever site is asked."""
+        site = "" if self._own or not found.passages else site_of(found.passages[0].chunk.page_url)
+        if site not in self._known:
+            urls = {urljoin(site, url): name for name, url in self._urls.items()}
+            self._known[site] = {key_of_page(url): name for url, name in urls.items()}
+        return self._known[site]

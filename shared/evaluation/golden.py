@@ -6,7 +6,8 @@
     queries.jsonl   {"id", "text", "type", "exclude": [ids]}  type and exclude are optional
     qrels.tsv       query-id <tab> corpus-id <tab> score      a header line, then one judgement a line
 
-Without ``docs.jsonl`` the questions are about an index that exists, and corpus ids are page addresses.
+Without ``docs.jsonl`` the questions are about an index that exists, and corpus ids are page addresses; one
+that is a path alone, ``/docs/intro``, means that page on whichever site is asked.
 A question of type ``unanswerable`` has no judgement: the right answer is that the docs do not say.
 """
 
@@ -18,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from shared.errors import SourceError
 
@@ -53,6 +55,10 @@ class GoldenQuestion:
         """Whether it counts in the main scores: navigation questions are easy and do not."""
         return self.type != UNANSWERABLE and not self.type.endswith("_nav")
 
+    def answered_by(self, url: str) -> bool:
+        """Whether the page at this address, without a fragment, is one that answers it."""
+        return url in self.relevant or url.removeprefix(site_of(url)) in self.relevant
+
 
 @dataclass(frozen=True, slots=True)
 class GoldenSet:
@@ -65,6 +71,12 @@ class GoldenSet:
     def urls(self) -> dict[str, str]:
         """Page addresses by document id; empty without documents, where the ids are the addresses."""
         return {page.id: page.url for page in self.pages}
+
+
+def site_of(url: str) -> str:
+    """``https://docs.example.com`` of a page's address; empty for a path."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
 
 
 def read_golden(folder: Path) -> GoldenSet:

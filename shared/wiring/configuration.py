@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.answering.answers import EXTRACTIVE, NOT_FOUND
 from shared.answering.extractive import choose
-from shared.errors import LecternError, Missing, SettingsError
+from shared.errors import LecternError, Missing, SettingsError, SourceError
 from shared.ports import Embeddings, VectorSearch
 from shared.recovery.configuration import Configuration, write_configuration
 from shared.recovery.crypto import PointCipher
@@ -110,7 +110,7 @@ def golden_answers(parts: Parts, deadline: Deadline, say: Say = lambda _line: No
         ).live_facts(deadline)
     except Missing:
         return []
-    questions = _questions(parts, deadline)
+    questions = _questions(parts, deadline, say)
     vectors = _vectors(parts, facts.model, [text for _, text in questions], deadline, say)
     ask = asking(parts.vector_search, parts.settings.qdrant_alias, facts.model)
     answers = []
@@ -120,8 +120,13 @@ def golden_answers(parts: Parts, deadline: Deadline, say: Say = lambda _line: No
     return answers
 
 
-def _questions(parts: Parts, deadline: Deadline) -> list[tuple[str, str]]:
-    golden = site_questions(parts, deadline)
+def _questions(parts: Parts, deadline: Deadline, say: Say) -> list[tuple[str, str]]:
+    """The site's own; a backup does not end for want of them."""
+    try:
+        golden = site_questions(parts, deadline)
+    except SourceError as error:
+        say(f"titles are asked in place of golden questions: {error}")
+        golden = None
     if golden:
         return [(one.id, one.text) for one in golden.questions][:MOST_QUESTIONS]
     return [(f"title of {url}", title) for title, url in parts.memory.titles(TITLES, deadline)]

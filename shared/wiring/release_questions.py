@@ -113,7 +113,7 @@ def asked(question: GoldenQuestion, status: int, seconds: float, body: Any) -> A
 def _right(question: GoldenQuestion, pages: Sequence[str], declined: bool) -> bool | None:
     if question.type == UNANSWERABLE:
         return declined
-    return any(page in question.relevant for page in pages) if question.relevant else None
+    return any(map(question.answered_by, pages)) if question.relevant else None
 
 
 class HttpProbes:

@@ -16,7 +16,9 @@ import yaml
 from pathspec import GitIgnoreSpec
 
 from shared.cli.main import main
+from shared.delivery.platform import ENVIRONMENTS
 from shared.delivery.template import JOB_COMMAND
+from shared.evaluation.golden import read_golden
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD: dict[str, Any] = yaml.safe_load((ROOT / "cloudbuild.yaml").read_text())
@@ -36,6 +38,28 @@ def test_the_steps_are_those_of_a_release_in_their_order() -> None:
     for first, second in pairwise(wanted):
         assert first in after[second], f"{second} does not wait for {first}"
     assert {"finish", "site"} <= after["ingest"]
+    assert "test" in after["golden"]
+    assert "golden" in after["promote"] & after["deploy"]
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_golden_questions_are_where_a_release_looks_for_them(environment: str) -> None:
+    """Wrong answers would stop no release as it ships: nobody asks, or about pages of another site."""
+    content = yaml.safe_load((ROOT / "config" / f"{environment}.yaml").read_text())
+    [step] = [step for step in STEPS if step["id"] == "golden"]
+    found = re.search(r'rsync "\$_GOLDEN" "(gs://\S+)"', step["script"])
+    assert found
+    bucket = content["storage_bucket"].removeprefix("gs://")
+    assert found[1].replace("$_DATA_BUCKET", bucket) == content["golden_questions"]
+    golden = read_golden(ROOT / BUILD["substitutions"]["_GOLDEN"])
+    pages = [
+        f"/docs/{path.relative_to(ROOT / 'docs').with_suffix('')}" for path in (ROOT / "docs").rglob("*.md")
+    ]
+    # As the published site names its pages: with a host, which the questions leave open.
+    published = [f"https://docs.example.com{page.removesuffix('/index')}" for page in pages]
+    judged = [one for one in golden.questions if one.relevant]
+    assert len(judged) >= 20
+    assert all(any(map(one.answered_by, published)) for one in judged)
 
 
 def ancestors(name: str) -> set[str]:

@@ -87,7 +87,8 @@ class Ran:
 @dataclass
 class Place:
     """``ready`` are the settings of the stack; ``folder`` holds trees, bucket and gcloud's files. ``edge`` is
-    the section of the platform: see :meth:`second_region`.
+    the section of the platform: see :meth:`second_region`; ``golden`` where golden questions are, by default
+    in the folder.
     """
 
     run: LocalCloudRun
@@ -96,6 +97,7 @@ class Place:
     folder: Path
     canary: dict[str, Any] = field(default_factory=lambda: dict(CANARY))
     edge: dict[str, Any] = field(default_factory=dict)
+    golden: str = ""
     _commits: Iterator[int] = field(default_factory=lambda: iter(range(1, 10_000)))
 
     # ------------------------------------------------------------ images
@@ -115,7 +117,7 @@ class Place:
             "qdrant_url": self.ready.qdrant_url,
             "gemini_base_url": self.gemini.base_url,
             "embedder": "none",
-            "golden_questions": str(self.folder / "golden"),
+            "golden_questions": self.golden or str(self.folder / "golden"),
             "rate_limit_requests": 100_000,
             "spend_cap_usd_day": 0,
             "spend_cap_usd_month": 0,
@@ -187,13 +189,10 @@ class Place:
     def gcloud(self, line: str) -> Ran:
         """A line of the handbook, run by the real gcloud against this Cloud Run."""
         own = {
+            **self.gcloud_settings(),
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
-            "CLOUDSDK_CONFIG": str(self.folder / "gcloud"),
-            "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
-            "CLOUDSDK_CORE_PROJECT": self.run.project,
             "CLOUDSDK_RUN_REGION": self.run.region,
-            "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN": "http://run.fake.test/",
             "CLOUDSDK_PROXY_TYPE": "http",
             "CLOUDSDK_PROXY_ADDRESS": "127.0.0.1",
@@ -212,6 +211,16 @@ class Place:
             cwd=self.folder,
         )
         return Ran(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
+
+    def gcloud_settings(self) -> dict[str, str]:
+        """What leads gcloud to this bucket, without an account."""
+        return {
+            "CLOUDSDK_CONFIG": str(self.folder / "gcloud"),
+            "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
+            "CLOUDSDK_CORE_PROJECT": self.run.project,
+            "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": f"{self.ready.storage_endpoint}/storage/v1/",
+        }
 
     # ------------------------------------------------------------ looking
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import yaml
 
 from shared.delivery.release import RELEASED, Manifests, Release
 from shared.embedded.folder import FolderStore
@@ -20,7 +21,7 @@ from shared.resilience.deadline import Deadline
 from shared.settings import ROOT, declarations
 from tests.delivery import variants
 from tests.delivery.cloudbuild import CloudBuild, Mistake, Replaced, programs
-from tests.delivery.place import CANARY, Built, Place, Readers
+from tests.delivery.place import BUCKET, CANARY, Built, Place, Readers
 
 FILE = ROOT / "cloudbuild.yaml"
 QUICK = {**CANARY, "steps": [50, 100], "step_seconds": 1, "questions": 10}
@@ -59,19 +60,22 @@ def build(place: Place, built: Built, tmp_path: Path, **given: str) -> CloudBuil
     workspace = tmp_path / f"workspace-{built.commit[:7]}-{len(list(tmp_path.iterdir()))}"
     shutil.copytree(built.tree, workspace, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(FILE, workspace)
+    shutil.copytree(place.folder / "golden", workspace / "golden")
     substitutions = {
         "PROJECT_ID": place.run.project,
         "COMMIT_SHA": built.commit,
         "SHORT_SHA": built.commit[:7],
         "_ENVIRONMENT": "staging",
         "_REGION": place.run.region,
+        "_DATA_BUCKET": BUCKET,
         "_SITE": "",
+        "_GOLDEN": "golden",
         **given,
     }
     return CloudBuild(
         workspace / "cloudbuild.yaml",
         workspace,
-        {"PATH": place.environment(built)["PATH"]},
+        {"PATH": place.environment(built)["PATH"], **place.gcloud_settings()},
         substitutions,
         {"DATABASE_URL": place.ready.database_url, "QDRANT_API_KEY": ""},
         replaced(workspace, built),
@@ -82,11 +86,12 @@ def build(place: Place, built: Built, tmp_path: Path, **given: str) -> CloudBuil
 @pytest.mark.timeout(600)
 def test_a_push_becomes_a_release_or_is_taken_back(somewhere: Place, base: Built, tmp_path: Path) -> None:
     """The file would name commands, variables or secrets that are not there, and nobody would know before a
-    push.
+    push; or wrong answers would stop no release as it ships.
     """
     somewhere.canary = QUICK
-    good, bad = somewhere.build(variants.GOOD), somewhere.build(variants.UNCITED)
-    somewhere.canary = dict(CANARY)
+    somewhere.golden = yaml.safe_load((ROOT / "config" / "staging.yaml").read_text())["golden_questions"]
+    good, bad = somewhere.build(variants.GOOD), somewhere.build(variants.WRONG)
+    somewhere.canary, somewhere.golden = dict(CANARY), ""
     with Readers(somewhere.run.url("lectern-chat")) as readers:
         first = build(somewhere, good, tmp_path)
         assert first.run(), first.report() + first.runs[-1].said
@@ -97,6 +102,7 @@ def test_a_push_becomes_a_release_or_is_taken_back(somewhere: Place, base: Built
     print("\n" + second.report())
     assert second.runs[-1].id == "smoke", second.report()
     assert "is worse than stable at its tag" in second.runs[-1].said
+    assert "answers to golden questions wrong" in second.runs[-1].said
     assert somewhere.one_set() == good.commit[:7]
     assert readers.failed() == 0
 

@@ -77,6 +77,16 @@ UNCITED = Variant(
         "shared/answering/service.py": (_FINISH, f"{_FINISH}        answer = replace(answer, citations=())\n")
     }
 )
+_ELSEWHERE = "tuple(replace(one, url='/docs/elsewhere') for one in answer.citations)"
+WRONG = Variant(
+    edits={
+        "shared/answering/service.py": (
+            _FINISH,
+            f"{_FINISH}        answer = replace(answer, citations={_ELSEWHERE})\n",
+        )
+    }
+)
+"""Cites as often as before, but never a page that answers: only golden questions can tell."""
 MIGRATION = Variant(
     written={
         "shared/adapters/neon/migrations/0099_broken.sql": (

@@ -16,7 +16,7 @@ from shared.recovery.configuration import read_file, read_golden_answers
 from shared.recovery.golden import GoldenAnswer, asked
 from shared.recovery.point import PartRecord
 from shared.settings import Settings
-from shared.wiring.configuration import Extras, asking, configuration_export
+from shared.wiring.configuration import Extras, asking, configuration_export, golden_answers
 from shared.wiring.parts import Parts
 from shared.wiring.point_cipher import point_cipher
 from tests.recovery_points import soon
@@ -90,6 +90,15 @@ def test_golden_questions_are_answered_again_without_an_embedding_service(own: S
         differs = asked(wrong, asking(parts.vector_search, own.qdrant_alias, "all-MiniLM-L6-v2-int8"))
     assert differs.same == 0
     assert not differs.good
+
+
+def test_golden_questions_that_are_not_there_end_no_backup(own: Settings, tmp_path: Path) -> None:
+    """A night's backup would be missing because a folder of questions was."""
+    said: list[str] = []
+    with Parts(replace(own, golden_questions=str(tmp_path / "nothing"))) as parts:
+        found = golden_answers(parts, soon(), said.append)
+    assert found
+    assert [line for line in said if line.startswith("titles are asked in place of golden questions")]
 
 
 def replace_links(answer: GoldenAnswer) -> GoldenAnswer:

@@ -18,6 +18,7 @@ from tests.fakes.cloud_run import FakeCloudRun, RunError
 from tests.fakes.cloud_run.local import Tokens
 
 ABOUT = GoldenQuestion("q", "How?", "userq", frozenset(), {"/docs/a": 1})
+ELSEWHERE = GoldenQuestion("q", "How?", "userq", frozenset(), {"https://docs.example.com/docs/a": 1})
 ODD = GoldenQuestion("u", "Which visa?", "unanswerable", frozenset(), {})
 NOBODY_KNOWS = GoldenQuestion("g", "How?", "general", frozenset(), {})
 
@@ -33,6 +34,9 @@ def body(
     [
         (ABOUT, body(), True, True),
         (ABOUT, body(urls=("/docs/b#c", "/docs/a")), True, True),
+        (ABOUT, body(urls=("https://docs.example.com/docs/a#b",)), True, True),
+        (ELSEWHERE, body(urls=("https://docs.example.com/docs/a#b",)), True, True),
+        (ELSEWHERE, body(urls=("https://other.example.com/docs/a",)), False, True),
         (ABOUT, body(urls=("/docs/b",)), False, True),
         (ABOUT, body(urls=()), False, False),
         (ABOUT, body("not_found", ()), False, True),

@@ -236,6 +236,20 @@ def test_scores_of_golden_questions_on_this_path(place: Place, collection: str) 
     assert seen[-1] == ("asking", 3, 3)
 
 
+def test_a_path_is_a_page_of_whichever_site_is_asked(place: Place, collection: str) -> None:
+    """Golden questions that lie beside the docs would have to name the host that they are published at."""
+    questions = (
+        GoldenQuestion("1", "restore a backup", "userq", frozenset(), {"/backup": 1}),
+        GoldenQuestion("2", "backup at night", "userq", frozenset({"/backup"}), {"/limits": 1}),
+        GoldenQuestion("3", "colours of the theme", "userq", frozenset(), {"https://elsewhere/colours": 1}),
+    )
+    golden = GoldenSet("toy", (), questions)
+    scores = evaluate(
+        Retriever(place.search, WordVectors(), Seconds()), golden, Seconds(), collection=collection
+    )
+    assert scores.recall_at_5 == pytest.approx(2 / 3)
+
+
 def test_retrieval_loads_nothing_heavy() -> None:
     """A cold start would pay seconds for packages that a question does not need."""
     code = "import sys, shared.retrieval.retriever; print([m for m in %r if m in sys.modules])"

@@ -93,9 +93,11 @@ def parse_multipart(content_type: str, body: bytes) -> tuple[Json, bytes]:
 
 
 def _split(part: bytes) -> tuple[email.message.Message, bytes]:
-    head, _, body = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+    # gcloud ends its lines with a line feed alone.
+    end = b"\r\n" if part.startswith(b"\r\n") else b"\n"
+    head, _, body = part.removeprefix(end).partition(2 * end)
     parser = email.parser.BytesHeaderParser(policy=email.policy.HTTP)
-    return parser.parsebytes(head), body.removesuffix(b"\r\n")
+    return parser.parsebytes(head), body.removesuffix(end)
 
 
 def parse_json(body: bytes) -> Json:
