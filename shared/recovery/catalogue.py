@@ -12,6 +12,7 @@ The newest mark of a kind counts.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -22,7 +23,7 @@ from shared.errors import Corrupt, Missing
 from shared.ports import ObjectInfo, ObjectStore
 from shared.recovery.point import PREFIX, SERVICE, Manifest, manifest_name
 from shared.recovery.retention import Orphan, PointFacts
-from shared.recovery.sealed import read_manifest
+from shared.recovery.sealed import NewerFormat, read_manifest
 from shared.resilience.deadline import Deadline
 
 MarkKind = Literal["holds", "verified", "drills"]
@@ -82,24 +83,22 @@ class Catalogue:
 
 def read_catalogue(store: ObjectStore, deadline: Deadline) -> Catalogue:
     """Everything under ``points/``. Errors: those of the store; a manifest that cannot be read is a
-    :attr:`KnownPoint.problem`.
+    :attr:`KnownPoint.problem`. What retention takes away meanwhile is left out.
     """
     by_point: dict[str, list[ObjectInfo]] = {}
     for info in store.list(PREFIX, deadline):
         point, _, rest = info.name.removeprefix(PREFIX).partition("/")
         if rest:
             by_point.setdefault(point, []).append(info)
-    points = [
-        _known(store, point, infos, deadline)
-        for point, infos in by_point.items()
-        if any(info.name == manifest_name(point) for info in infos)
-    ]
-    whole = {one.id for one in points}
-    orphans = [
-        Orphan(point, max(info.updated for info in infos), _hold(store, infos, deadline))
-        for point, infos in by_point.items()
-        if point not in whole
-    ]
+    points: list[KnownPoint] = []
+    orphans: list[Orphan] = []
+    for point, infos in by_point.items():
+        with suppress(Missing):
+            if any(info.name == manifest_name(point) for info in infos):
+                points.append(_known(store, point, infos, deadline))
+            else:
+                newest = max(info.updated for info in infos)
+                orphans.append(Orphan(point, newest, _hold(store, infos, deadline)))
     return Catalogue(tuple(sorted(points, key=lambda one: (one.at, one.id), reverse=True)), tuple(orphans))
 
 
@@ -109,7 +108,7 @@ def _known(store: ObjectStore, point: str, infos: Sequence[ObjectInfo], deadline
     try:
         manifest = read_manifest(store, point, None, deadline)
         at = manifest.committed_at.timestamp()
-    except Corrupt as error:
+    except (Corrupt, NewerFormat) as error:
         problem = error.detail
     checks = [mark for kind in ("verified", "drills") if (mark := newest_mark(infos, kind))]
     return KnownPoint(

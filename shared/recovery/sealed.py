@@ -37,6 +37,10 @@ _UNSEALED = (
 )
 
 
+class NewerFormat(AccessDenied):
+    """A manifest that this release is too old for."""
+
+
 class _File(msgspec.Struct):
     body: msgspec.Raw
     sha256: str
@@ -116,7 +120,8 @@ def read_manifest(store: ObjectStore, point: str, cipher: PointCipher | None, de
     """The manifest of a point. With a cipher its seal is checked, and those of the records that went into it:
     whoever commits a point takes them as they are, because it has no right to decrypt.
 
-    Raises Missing when the point was never committed, Corrupt, AccessDenied, and the store's errors.
+    Raises Missing when the point was never committed, Corrupt, NewerFormat, AccessDenied, and the store's
+    errors.
     """
     name = manifest_name(point)
     try:
@@ -132,7 +137,7 @@ def read_manifest(store: ObjectStore, point: str, cipher: PointCipher | None, de
     if manifest.id != point:
         raise corrupt(name, f"it is the manifest of {manifest.id}")
     if manifest.format > FORMAT:
-        raise AccessDenied(
+        raise NewerFormat(
             SERVICE,
             "read",
             f"{name} has format {manifest.format}, this release reads up to {FORMAT}",

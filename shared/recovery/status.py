@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from shared.errors import Corrupt, DependencyError
+from shared.errors import Corrupt, DependencyError, Missing
 from shared.ports import ObjectStore
 from shared.recovery.catalogue import Catalogue, KnownPoint, read_catalogue
 from shared.recovery.point import SERVICE
@@ -151,11 +151,13 @@ def _drilled(report: DrillReport) -> Drilled:
 
 
 def drill_reports(store: ObjectStore, points: Sequence[KnownPoint], deadline: Deadline) -> list[DrillReport]:
-    """The newest report of each point that was drilled; one that cannot be read is left out."""
+    """The newest report of each point that was drilled; one that cannot be read, or that
+    retention took away meanwhile, is left out.
+    """
     found = []
     for mark in (one.last_drill for one in points):
         if mark:
-            with contextlib.suppress(Corrupt):
+            with contextlib.suppress(Corrupt, Missing):
                 found.append(read_report(mark.name, store.get(mark.name, deadline)[0]))
     return found
 

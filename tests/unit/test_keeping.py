@@ -7,15 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from shared.embedded.folder import FolderStore
 from shared.embedded.key_file import KeyFile, make_key_file
 from shared.errors import AccessDenied, Corrupt, Missing
-from shared.ports import ObjectStore
+from shared.ports import ObjectInfo, ObjectStore
+from shared.recovery import sealed
 from shared.recovery.catalogue import read_catalogue, write_mark
 from shared.recovery.copying import copy_point
 from shared.recovery.crypto import PointCipher
-from shared.recovery.point import manifest_name, point_id
+from shared.recovery.point import FORMAT, manifest_name, point_id
 from shared.recovery.prune import Pruned, prune
 from shared.recovery.retention import Policy, decide
 from shared.recovery.verify import require_whole, verify_point
@@ -123,6 +125,39 @@ def test_a_manifest_that_cannot_be_read_is_listed_with_its_problem(bucket: Subje
     newest = read_catalogue(bucket.store, soon()).newest()
     assert newest
     assert newest.id == point_id(day(0))
+
+
+@pytest.mark.parametrize("gone", ["manifest.json", "holds/"])
+def test_a_list_does_without_what_retention_removes_meanwhile(tmp_path: Path, gone: str) -> None:
+    """An operator who lists the points while a backup ends would get an error, and so would health."""
+
+    class Vanishing(FolderStore):
+        def list(self, prefix: str, deadline: Deadline) -> Iterator[ObjectInfo]:
+            found = list(super().list(prefix, deadline))
+            for info in found:
+                if info.name.startswith(f"{prefix}{point_id(day(0))}/{gone}"):
+                    self.delete(info.name, deadline)
+            return iter(found)
+
+    store = FolderStore(tmp_path)
+    for number in range(2):
+        cut_point(store, day(number))
+    mark(store, 0, "holds", "on", 1.0, reason="case 12")
+    found = read_catalogue(Vanishing(tmp_path), soon())
+    assert [one.id for one in found.points] == [point_id(day(1))]
+    assert found.orphans == ()
+
+
+def test_a_point_of_a_newer_release_hides_no_other(bucket: Subject) -> None:
+    """After a rollback nobody could list, restore or remove the points that the older release can read."""
+    newer = replace(cut_point(bucket.store, day(0)), id=point_id(day(2)), format=FORMAT + 1)
+    bucket.store.put(manifest_name(newer.id), sealed.encode(newer, None, soon()), soon())
+    cut_point(bucket.store, day(1))
+    points = read_catalogue(bucket.store, soon()).points
+    assert {one.id for one in points} == {point_id(day(n)) for n in range(3)}
+    (problem,) = [one.problem for one in points if one.problem]
+    assert "has format 2, this release reads up to 1" in problem
+    assert point_id(day(0)) in pruned(bucket.store).removed
 
 
 @pytest.mark.parametrize("encrypted", [False, True])
