@@ -145,7 +145,7 @@ module "cicd" {
   keep_images   = local.cicd.keep_images
   data_bucket   = module.data_bucket.name
   # A release applies migrations, and reads and moves the alias of the live generation.
-  secrets        = { for variable in ["DATABASE_URL", "QDRANT_API_KEY"] : variable => local.config.secrets[variable].secret }
+  secrets        = { for variable in ["DATABASE_URL", "QDRANT_API_KEY"] : variable => local.config.secrets[variable] }
   waits_for_okay = local.production
 
   depends_on = [google_project_service.needed, module.secrets]

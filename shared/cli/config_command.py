@@ -16,9 +16,14 @@ _HIDDEN = "(set)"
 @click.command("config")
 @click.option("--reference", is_flag=True, help="Print the handbook's configuration reference instead.")
 @click.option("--platform", is_flag=True, help="Show what Google Cloud runs in this environment instead.")
+@click.option(
+    "--secret",
+    metavar="VARIABLE",
+    help="Print which version of which secret is pinned for a variable instead.",
+)
 @json_option
 @command_errors
-def command(*, reference: bool, platform: bool, as_json: bool) -> None:
+def command(*, reference: bool, platform: bool, secret: str | None, as_json: bool) -> None:
     """Show the settings in force; secrets are shown only as set or not."""
     if reference:
         from shared.cli.reference import reference as text
@@ -27,6 +32,9 @@ def command(*, reference: bool, platform: bool, as_json: bool) -> None:
         return
     if platform:
         _show_platform(as_json=as_json)
+        return
+    if secret:
+        _show_pinned(secret, as_json=as_json)
         return
     loaded = settings.load()
     secrets = {item.name for item in settings.declarations() if item.secret}
@@ -62,3 +70,20 @@ def _show_platform(*, as_json: bool) -> None:
         emit_json(facts)
     else:
         click.echo(yaml.safe_dump({"platform": facts}, sort_keys=False), nl=False)
+
+
+def _show_pinned(variable: str, *, as_json: bool) -> None:
+    """The version's name as Secret Manager has it behind the project's: ``lectern-x/versions/1``."""
+    from shared.delivery.platform_file import load_platform
+
+    environment = settings.load().environment
+    found = load_platform(environment, settings.CONFIG_FOLDER).secrets
+    if variable not in found:
+        raise click.BadParameter(
+            f"{environment}.yaml pins {', '.join(found) or 'nothing'}", param_hint="--secret"
+        )
+    pinned = found[variable]
+    if as_json:
+        emit_json(asdict(pinned))
+    else:
+        click.echo(f"{pinned.secret}/versions/{pinned.version}")

@@ -134,18 +134,21 @@ run "nothing_is_released_without_a_repository" {
     source = "./modules/cicd"
   }
   variables {
-    environment    = "staging"
-    project        = "p"
-    region         = "europe-west1"
-    repository     = "lectern"
-    source_code    = ""
-    branch         = "main"
-    outside_ci     = false
-    promotes_to    = ""
-    keep_images    = 20
-    data_bucket    = "d"
-    promotes_from  = ""
-    secrets        = { DATABASE_URL = "lectern-database-url" }
+    environment   = "staging"
+    project       = "p"
+    region        = "europe-west1"
+    repository    = "lectern"
+    source_code   = ""
+    branch        = "main"
+    outside_ci    = false
+    promotes_to   = ""
+    keep_images   = 20
+    data_bucket   = "d"
+    promotes_from = ""
+    secrets = {
+      DATABASE_URL   = { secret = "lectern-database-url", version = "3" }
+      QDRANT_API_KEY = { secret = "lectern-qdrant-api-key", version = "2" }
+    }
     waits_for_okay = false
   }
 
@@ -165,18 +168,21 @@ run "outside_ci_is_one_branch_of_one_repository" {
     source = "./modules/cicd"
   }
   variables {
-    environment    = "production"
-    project        = "p"
-    region         = "europe-west1"
-    repository     = "lectern"
-    source_code    = "acme/docs"
-    branch         = "main"
-    outside_ci     = true
-    promotes_to    = "p-next"
-    keep_images    = 20
-    data_bucket    = "d"
-    promotes_from  = ""
-    secrets        = { DATABASE_URL = "lectern-database-url" }
+    environment   = "production"
+    project       = "p"
+    region        = "europe-west1"
+    repository    = "lectern"
+    source_code   = "acme/docs"
+    branch        = "main"
+    outside_ci    = true
+    promotes_to   = "p-next"
+    keep_images   = 20
+    data_bucket   = "d"
+    promotes_from = ""
+    secrets = {
+      DATABASE_URL   = { secret = "lectern-database-url", version = "3" }
+      QDRANT_API_KEY = { secret = "lectern-qdrant-api-key", version = "2" }
+    }
     waits_for_okay = true
   }
 
@@ -187,6 +193,10 @@ run "outside_ci_is_one_branch_of_one_repository" {
   assert {
     condition     = google_cloudbuild_trigger.push[0].approval_config[0].approval_required
     error_message = "production is released without approval"
+  }
+  assert {
+    condition     = google_cloudbuild_trigger.push[0].substitutions["_DATABASE_SECRET"] == "lectern-database-url/versions/3" && google_cloudbuild_trigger.push[0].substitutions["_QDRANT_SECRET"] == "lectern-qdrant-api-key/versions/2"
+    error_message = "migrations would use another value than the revisions"
   }
   assert {
     condition     = length(google_artifact_registry_repository_iam_member.promotes) == 2
@@ -200,23 +210,30 @@ run "a_promotion_is_started_by_a_person" {
     source = "./modules/cicd"
   }
   variables {
-    environment    = "production"
-    project        = "p"
-    region         = "europe-west1"
-    repository     = "lectern"
-    source_code    = "acme/docs"
-    branch         = "main"
-    outside_ci     = false
-    promotes_to    = ""
-    promotes_from  = "gs://lectern-staging-data"
-    keep_images    = 20
-    data_bucket    = "d"
-    secrets        = {}
+    environment   = "production"
+    project       = "p"
+    region        = "europe-west1"
+    repository    = "lectern"
+    source_code   = "acme/docs"
+    branch        = "main"
+    outside_ci    = false
+    promotes_to   = ""
+    promotes_from = "gs://lectern-staging-data"
+    keep_images   = 20
+    data_bucket   = "d"
+    secrets = {
+      DATABASE_URL   = { secret = "lectern-database-url", version = "3" }
+      QDRANT_API_KEY = { secret = "lectern-qdrant-api-key", version = "2" }
+    }
     waits_for_okay = true
   }
 
   assert {
     condition     = length(google_cloudbuild_trigger.push) == 0 && google_cloudbuild_trigger.promotion[0].substitutions["_PROMOTE_FROM"] == "gs://lectern-staging-data"
     error_message = "a push would release to production"
+  }
+  assert {
+    condition     = google_cloudbuild_trigger.promotion[0].substitutions["_DATABASE_SECRET"] == "lectern-database-url/versions/3" && google_cloudbuild_trigger.promotion[0].substitutions["_QDRANT_SECRET"] == "lectern-qdrant-api-key/versions/2"
+    error_message = "migrations would use another value than the revisions"
   }
 }

@@ -17,6 +17,7 @@ from pathspec import GitIgnoreSpec
 
 from shared.cli.main import main
 from shared.delivery.platform import ENVIRONMENTS
+from shared.delivery.platform_file import load_platform
 from shared.delivery.template import JOB_COMMAND
 from shared.evaluation.golden import read_golden
 
@@ -109,6 +110,16 @@ def test_secrets_are_given_to_the_steps_that_need_them_alone() -> None:
     assert holders == {"migrate", "promote", "deploy", "smoke", "canary", "finish"}
     for step in STEPS:
         assert set(step.get("secretEnv", [])) <= known
+
+
+def test_a_build_reads_the_versions_that_the_configuration_pins() -> None:
+    """Migrations would go to another database than the one that readers' revisions are on."""
+    staging = load_platform("staging", ROOT / "config").secrets
+    for one in BUILD["availableSecrets"]["secretManager"]:
+        [name] = re.fullmatch(r"projects/\$\{PROJECT_ID\}/secrets/\$\{(\w+)\}", one["versionName"]).groups()
+        pinned = staging[one["env"]]
+        assert BUILD["substitutions"][name] == f"{pinned.secret}/versions/{pinned.version}"
+        assert f"{name}=" in (ROOT / "docs/operating/deploy.md").read_text(), "a release by hand"
 
 
 @every_step

@@ -142,7 +142,10 @@ class CloudBuild:
         ]
         for text in (*step.get("args", []), *step.get("env", []), step.get("dir", "")):
             self._filled(text, self.values, missing)
-        available = {one["env"] for one in self.build.get("availableSecrets", {}).get("secretManager", [])}
+        secrets = self.build.get("availableSecrets", {}).get("secretManager", [])
+        available = {one["env"] for one in secrets}
+        for one in secrets:
+            self._filled(one["versionName"], self.values, missing)
         lines += [f"{name}: substitution ${one} is not defined" for one in sorted(missing)]
         lines += [
             f"{name}: secret {one} is not among availableSecrets"

@@ -160,6 +160,19 @@ def test_an_image_is_pushed_once(tmp_path: Path, there: bool, asked: list[str]) 
     assert (tmp_path / ".image").read_text(encoding="utf-8") == "name@sha256:0\n"
 
 
+@pytest.mark.parametrize(("version", "code", "said"), [("1", 0, "migrated"), ("2", 1, "terraform apply")])
+def test_a_build_migrates_with_the_version_that_is_pinned(
+    tmp_path: Path, version: str, code: int, said: str
+) -> None:
+    """Somebody raised the version without an apply: one database would be migrated, readers be on another."""
+    tools = f'case "$*" in *migrate) echo migrated;; *) PYTHONPATH={ROOT} exec {sys.executable} "$@";; esac'
+    programs(tmp_path / ".release" / "bin", python=tools)
+    given = {"_DATABASE_SECRET": f"lectern-database-url/versions/{version}"}
+    made = CloudBuild(FILE, tmp_path, {"PATH": "/usr/bin:/bin"}, given, {"DATABASE_URL": "postgresql://h/d"})
+    done = made.run_step("migrate")
+    assert (done.code, said in done.said) == (code, True), done.said
+
+
 STEP = "steps:\n  - id: one\n    name: python:3\n    {more}\n"
 
 

@@ -190,6 +190,16 @@ def test_the_section_is_shown_with_its_defaults(monkeypatch: pytest.MonkeyPatch)
     assert "has no section platform" in done.output
 
 
+def test_a_pinned_version_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release by hand would be started with another version than the revisions get."""
+    monkeypatch.setenv("LECTERN_ENV", "production")
+    done = CliRunner().invoke(main, ["config", "--secret", "DATABASE_URL"])
+    assert (done.exit_code, done.stdout) == (0, "lectern-database-url/versions/1\n")
+    done = CliRunner().invoke(main, ["config", "--secret", "DATABASE"])
+    assert done.exit_code == 2
+    assert "production.yaml pins DATABASE_URL, QDRANT_API_KEY" in done.output
+
+
 def test_the_handbook_names_every_part_of_the_section() -> None:
     """An operator would not find an option, or would read another default."""
     page = (CONFIG.parent / "docs" / "reference" / "platform.md").read_text()

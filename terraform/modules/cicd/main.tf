@@ -84,7 +84,7 @@ resource "google_storage_bucket_iam_member" "release" {
 resource "google_secret_manager_secret_iam_member" "release" {
   for_each = var.secrets
 
-  secret_id = each.value
+  secret_id = each.value.secret
   role      = "roles/secretmanager.secretAccessor"
   member    = google_service_account.release.member
 }
@@ -104,6 +104,16 @@ locals {
   # A branch of a repository on GitHub.
   address = "https://github.com/${var.source_code}"
   ref     = "refs/heads/${var.branch}"
+
+  substitutions = {
+    _ENVIRONMENT = var.environment
+    _REGION      = var.region
+    _REPOSITORY  = var.repository
+    _DATA_BUCKET = var.data_bucket
+    # A build uses the values that the revisions get.
+    _DATABASE_SECRET = "${var.secrets["DATABASE_URL"].secret}/versions/${var.secrets["DATABASE_URL"].version}"
+    _QDRANT_SECRET   = "${var.secrets["QDRANT_API_KEY"].secret}/versions/${var.secrets["QDRANT_API_KEY"].version}"
+  }
 }
 
 resource "google_cloudbuild_trigger" "push" {
@@ -123,12 +133,7 @@ resource "google_cloudbuild_trigger" "push" {
     }
   }
 
-  substitutions = {
-    _ENVIRONMENT = var.environment
-    _REGION      = var.region
-    _REPOSITORY  = var.repository
-    _DATA_BUCKET = var.data_bucket
-  }
+  substitutions = local.substitutions
 
   approval_config {
     approval_required = var.waits_for_okay
@@ -156,14 +161,7 @@ resource "google_cloudbuild_trigger" "promotion" {
     repo_type = "GITHUB"
   }
 
-  substitutions = {
-    _ENVIRONMENT  = var.environment
-    _REGION       = var.region
-    _REPOSITORY   = var.repository
-    _DATA_BUCKET  = var.data_bucket
-    _PROMOTE      = "none"
-    _PROMOTE_FROM = var.promotes_from
-  }
+  substitutions = merge(local.substitutions, { _PROMOTE = "none", _PROMOTE_FROM = var.promotes_from })
 
   approval_config {
     approval_required = var.waits_for_okay

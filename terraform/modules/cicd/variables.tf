@@ -51,8 +51,8 @@ variable "promotes_from" {
 }
 
 variable "secrets" {
-  description = "Variable -> secret that a release reads."
-  type        = map(string)
+  description = "DATABASE_URL and QDRANT_API_KEY -> the version of a secret that a release reads."
+  type        = map(object({ secret = string, version = string }))
 }
 
 variable "waits_for_okay" {
