@@ -150,6 +150,12 @@ class ReleaseBusy(ReleaseError):
     code = "release_busy"
 
 
+class ReleaseNotUnderWay(ReleaseError):
+    """Another release is, or none: it was taken back or finished meanwhile."""
+
+    code = "release_not_under_way"
+
+
 class ReleaseRefused(ReleaseError):
     """It does not go with the schema of the database or the generation of the index, or was condemned
     before.

@@ -4,23 +4,17 @@ step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from shared.delivery.desk import Desk
+from shared.delivery.desk import Desk, said
 from shared.delivery.platform import Canary as Steps
 from shared.delivery.release import STABLE_TAG, Step, revision_of, tag_of
-from shared.delivery.returning import take_back
-from shared.delivery.standing import HOLD, LEASE, WHOLE, Standing, split, stable_revision, standing, url_of
+from shared.delivery.standing import LEASE, WHOLE, Standing, split, stable_revision, url_of
+from shared.delivery.tending import check_under_way, note, take_back, taken_back_on_errors, under_way
 from shared.delivery.verdict import Criteria, Verdict
 from shared.delivery.watching import Questions, Stretch, Watch, Watched
-from shared.errors import (
-    ReleaseError,
-    ReleaseHeld,
-    ReleaseInconclusive,
-    ReleaseUnhealthy,
-)
+from shared.errors import DeadlineExceeded, DependencyError, ReleaseInconclusive, ReleaseUnhealthy
 from shared.ports import Change, Measurements, Readers, Service
 from shared.resilience.deadline import Deadline
 
@@ -59,9 +53,9 @@ class Canary:
         """Ask the candidate at its tag, where no reader comes: every function must serve, and chat must
         answer as well as stable. Raises ``ReleaseUnhealthy`` or ``ReleaseInconclusive``, taken back.
         """
-        found = self._mine()
-        self._desk.say(f"Asking {self.release} at its tag, without readers ...")
-        with self._taken_back_when_stopped():
+        with taken_back_on_errors(self._desk, self.release, "smoke"):
+            found = self._mine()
+            self._desk.say(f"Asking {self.release} at its tag, without readers ...")
             self._all_alive(found)
             return self._settle(self._watched(found, AT_TAG, None), AT_TAG)
 
@@ -70,7 +64,7 @@ class Canary:
         share that it has. Raises as :meth:`smoke`.
         """
         before: Readers | None = None
-        with self._taken_back_when_stopped():
+        with taken_back_on_errors(self._desk, self.release, "canary"):
             for share in self._shares(self._mine()):
                 self._desk.say(f"{share} % of the readers to {self.release} ...")
                 self._shift(share)
@@ -86,42 +80,38 @@ class Canary:
 
     def _shift(self, share: int) -> None:
         def decide(service: Service) -> Change | None:
-            self._still_mine(service)
+            check_under_way(service, self.release)
             stable = stable_revision(service)
             return split(service, stable, revision_of(service.name, self.release), self.release, share)
 
         self._desk.fleet.change(self._desk.fleet.chat, decide, self._desk.change())
 
-    def _still_mine(self, service: Service) -> None:
-        found = standing({service.name: service}, service.name)
-        if found.hold is not None or service.annotations.get(HOLD):
-            raise ReleaseHeld(
-                f"Somebody moved the readers while {self.release} was under way: they stay where they are.",
-                hint="See `lectern release status`; release again with `lectern release start`.",
-            )
-        if found.candidate != self.release:
-            other = f"release {found.candidate}" if found.candidate else "none"
-            raise ReleaseError(
-                f"{self.release} is not under way ({other} is).", hint="Deploy it: `lectern release deploy`."
-            )
-
     def _mine(self) -> Standing:
-        found = self._desk.standing()
-        self._still_mine(found.services[found.chat])
+        found = under_way(self._desk, self.release)
+        if found.lease and found.lease.holder == self.release:
+            self._tended_until = max(self._tended_until, found.lease.until)
         return found
 
     def tend(self) -> None:
-        """Show that somebody is here; and notice when readers were moved by hand meanwhile."""
+        """Show that somebody is here; and notice when traffic was moved by hand meanwhile. While the lease
+        lasts, a Cloud Run that is away ends nothing.
+        """
         seconds = self._desk.environment.platform.canary.lease_seconds
         if self._desk.now() < self._tended_until - (1 - _RENEW) * seconds:
             return
+        try:
+            self._mine()
+            self._desk.fleet.change(self._desk.fleet.chat, self._renewing, self._desk.change())
+        except (DependencyError, DeadlineExceeded) as error:
+            if self._desk.now() >= self._tended_until:
+                raise
+            self._desk.say(f"  the lease was not renewed yet: {said(error)}")
+        else:
+            self._tended_until = self._desk.now() + seconds
 
-        def decide(service: Service) -> Change:
-            self._still_mine(service)
-            return Change(annotations={LEASE: self._desk.lease(self.release)})
-
-        self._desk.fleet.change(self._desk.fleet.chat, decide, self._desk.change())
-        self._tended_until = self._desk.now() + seconds
+    def _renewing(self, chat: Service) -> Change:
+        check_under_way(chat, self.release)
+        return Change(annotations={LEASE: self._desk.lease(self.release)})
 
     # ------------------------------------------------------------ looking
 
@@ -177,7 +167,7 @@ class Canary:
                 "Readers are on stable; it is not condemned.",
                 hint="Run the build again when the cause is gone, or release with --accept-inconclusive.",
             )
-        self._desk.manifests.note(self.release, step, self._desk.call())
+        note(self._desk, self.release, step)
         return verdict
 
     def _condemn(self, verdict: Verdict, share: int, seconds: float, reasons: tuple[str, ...]) -> None:
@@ -192,18 +182,6 @@ class Canary:
     def _step(self, verdict: Verdict, share: int, seconds: float, reasons: tuple[str, ...]) -> Step:
         what = f"canary {share} %" if share else "smoke"
         return Step(round(self._desk.now(), 3), what, share, verdict.outcome, reasons, seconds)
-
-    @contextmanager
-    def _taken_back_when_stopped(self) -> Iterator[None]:
-        """Whoever stops the release (Ctrl+C, a cancelled build) must not leave readers on it untended. A
-        process that is killed outright leaves a lease that ends: the next one takes it back or goes on.
-        """
-        try:
-            yield
-        except (KeyboardInterrupt, SystemExit):
-            self._desk.say(f"Stopped: taking {self.release} back ...")
-            take_back(self._desk, self.release, Step(self._desk.now(), "stopped"), condemned=False)
-            raise
 
 
 def _place(share: int) -> str:

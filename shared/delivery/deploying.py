@@ -19,7 +19,6 @@ from shared.delivery.release import (
     revision_of,
     tag_of,
 )
-from shared.delivery.returning import take_back
 from shared.delivery.standing import (
     CANARY,
     CONTRACTS,
@@ -33,6 +32,7 @@ from shared.delivery.standing import (
     whole,
 )
 from shared.delivery.template import function_template
+from shared.delivery.tending import take_back
 from shared.errors import (
     ReleaseBusy,
     ReleaseError,

@@ -10,6 +10,7 @@ from shared.delivery.platform import Environment
 from shared.delivery.release import Manifests
 from shared.delivery.standing import Lease, Standing, text_of
 from shared.errors import DependencyError, LecternError, ReleaseError
+from shared.ports import JobTemplates
 from shared.resilience.deadline import Deadline
 from shared.resilience.retry import Sleep
 
@@ -23,9 +24,12 @@ Say = Callable[[str], object]
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """``now`` is Unix seconds. ``say`` is told about progress, in words for a person."""
+    """``jobs`` is where they are deployed. ``now`` is Unix seconds. ``say`` is told about progress, in words
+    for a person.
+    """
 
     fleet: Fleet
+    jobs: JobTemplates
     manifests: Manifests
     environment: Environment
     now: Callable[[], float]

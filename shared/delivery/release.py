@@ -123,10 +123,14 @@ class Manifests:
         self._store.put(f"{FOLDER}{release.id}.json", body, deadline)
 
     def note(self, release: str, step: Step, deadline: Deadline, **facts: object) -> Release | None:
-        """Add a step, and change ``facts``; None when there is no manifest."""
+        """Add a step, and change ``facts``; None when there is no manifest. What a person rolled back stays
+        so, whatever automation notes of it afterwards.
+        """
         found = self.find(release, deadline)
         if found is None:
             return None
+        if found.state == ROLLED_BACK:
+            facts.pop("state", None)
         changed = msgspec.structs.replace(found, steps=(*found.steps, step), **facts)
         self.save(changed, deadline)
         return changed

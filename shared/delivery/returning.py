@@ -1,4 +1,4 @@
-"""Taking readers back: a candidate that is not good enough, or a release that an operator wants undone."""
+"""Taking readers back from a release that an operator wants undone."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from shared.delivery.compatibility import Index, IndexSwitch, Return, may_return, needs_index
-from shared.delivery.desk import Desk, succeeded
+from shared.delivery.desk import Desk
 from shared.delivery.fleet import Decide, Outcome
 from shared.delivery.jobs import deploy_jobs
 from shared.delivery.platform import members
 from shared.delivery.release import (
-    FAILED,
-    LEFT,
     ROLLED_BACK,
     Release,
     Step,
@@ -23,74 +21,21 @@ from shared.delivery.standing import (
     CANARY,
     HOLD,
     LEASE,
-    Failure,
     Hold,
     Standing,
     pinned,
-    remembered,
     shares,
-    stable_revision,
     text_of,
     whole,
 )
-from shared.delivery.standing import (
-    FAILED as FAILURES,
-)
 from shared.delivery.template import function_template
+from shared.delivery.tending import note, way_back
 from shared.errors import DependencyError, LecternError, ReleaseError, ReleaseRefused
-from shared.ports import Change, JobTemplates, Service, Template
+from shared.ports import Change, Template
 from shared.resilience.deadline import Deadline
 
 INDEX_SECONDS = 5.0
 """Longest time that asking the index may hold a rollback up."""
-
-
-# ------------------------------------------------------------ a candidate, by automation
-
-
-def take_back(desk: Desk, release: str, step: Step, *, condemned: bool) -> None:
-    """Every service back to stable, the candidate's tags gone. ``condemned`` remembers it, so that no build
-    tries the same commit again.
-    """
-    found = desk.standing()
-    notes = {CANARY: "", LEASE: ""}
-    if condemned:
-        failure = Failure(release, step.at, "; ".join(step.reasons))
-        notes[FAILURES] = remembered(found.failures, failure)
-
-    def decide(service: Service) -> Change | None:
-        own = notes if service.name == found.chat else {}
-        return whole(service, _way_back(service, release), own)
-
-    # Chat first and by itself: whoever looks in between sees readers on stable.
-    desk.fleet.change(found.chat, decide, desk.change())
-    others = {name: decide for name in desk.fleet.names if name != found.chat}
-    outcomes = desk.fleet.change_all(others, desk.change())
-    _note(desk, release, step, FAILED if condemned else LEFT)
-    succeeded(outcomes, f"Taking release {release} back")
-
-
-def _way_back(service: Service, release: str) -> str:
-    """The revision that a service was on before the candidate: what is tagged stable, which a switch leaves
-    in place; a service that somebody moved by hand stays there.
-    """
-    candidate = revision_of(service.name, release)
-    tagged = next((target.revision for target in service.traffic if target.tag == "stable"), "")
-    serving = stable_revision(service)
-    if serving != candidate:
-        return serving
-    return tagged if tagged and tagged != candidate else serving
-
-
-def _note(desk: Desk, release: str, step: Step, state: str) -> None:
-    """The manifest is for people: a bucket that is away stops no rollback."""
-    try:
-        desk.manifests.note(release, step, desk.call(), state=state)
-    except LecternError as error:
-        desk.say(f"The manifest of release {release} could not be written: {error}")
-
-
-# ------------------------------------------------------------ a release, by an operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +92,7 @@ def _with_younger(desk: Desk, plan: Plan, target: Release) -> Plan:
     )
 
 
-def roll_back(desk: Desk, index: IndexSwitch, jobs: JobTemplates, plan: Plan, why: str) -> list[Outcome]:
+def roll_back(desk: Desk, index: IndexSwitch, plan: Plan, why: str) -> list[Outcome]:
     """Move every service and job as the plan says, all at the same time, and hold: automation leaves it so.
 
     The outcome of each; the index is switched once readers left the release that needs it.
@@ -157,16 +102,12 @@ def roll_back(desk: Desk, index: IndexSwitch, jobs: JobTemplates, plan: Plan, wh
     deciding = _deciding(plan, desk.fleet.chat, notes)
     there = {name: decide for name, decide in deciding.items() if name not in plan.templates}
     outcomes = desk.fleet.change_all(there, desk.change()) + _brought(desk, plan, deciding)
-    outcomes += deploy_jobs(jobs, plan.jobs, desk.change(), desk.sleep)
+    outcomes += deploy_jobs(desk.jobs, plan.jobs, desk.change(), desk.sleep)
     if plan.generation and not any(one.error for one in outcomes):
         index.switch(plan.generation, desk.change())
     if plan.undone and plan.undone != plan.target:
-        _note(
-            desk,
-            plan.undone,
-            Step(desk.now(), "rolled back by hand", reasons=(why,) if why else ()),
-            ROLLED_BACK,
-        )
+        step = Step(desk.now(), "rolled back by hand", reasons=(why,) if why else ())
+        note(desk, plan.undone, step, state=ROLLED_BACK)
     return outcomes
 
 
@@ -207,7 +148,7 @@ def _to(found: Standing, to: str, undone: str) -> Plan:
 
 def _back(found: Standing, undone: str, serving: Release | None) -> Plan:
     if found.candidate:
-        revisions = {name: _way_back(service, found.candidate) for name, service in found.services.items()}
+        revisions = {name: way_back(service, found.candidate) for name, service in found.services.items()}
         return Plan(undone, found.stable, revisions)
     if serving is None:
         raise ReleaseError(

@@ -13,7 +13,7 @@ from shared import settings as settings_module
 from shared.delivery import deploying, returning
 from shared.delivery.canary import Canary, Eyes
 from shared.delivery.desk import Desk, Say
-from shared.delivery.finishing import Ending, finish
+from shared.delivery.finishing import finish
 from shared.delivery.fleet import Fleet, Outcome
 from shared.delivery.platform import FRONT, Environment, members
 from shared.delivery.platform_file import load_platform
@@ -30,7 +30,6 @@ from shared.wiring.release_index import LedgerIndex, code_of
 
 if TYPE_CHECKING:
     from shared.adapters.access_token import TokenProvider
-    from shared.adapters.cloud_run_services import CloudRunServices
     from shared.wiring.release_questions import HttpQuestions, Token
 
 ACCOUNT = "lectern-release"
@@ -44,7 +43,6 @@ class Office:
 
     desk: Desk
     parts: Parts
-    services: CloudRunServices
     settings: Settings
 
     # ------------------------------------------------------------ the steps of a release
@@ -68,7 +66,7 @@ class Office:
 
     def finish(self, release: str) -> None:
         """Let everything else follow."""
-        finish(self.desk, Ending(self.services, LedgerIndex(self.parts)), release)
+        finish(self.desk, LedgerIndex(self.parts), release)
 
     def whole(self, release: str, *, accept_inconclusive: bool = False) -> None:
         """From the tag to all readers."""
@@ -85,7 +83,7 @@ class Office:
 
     def roll_back(self, plan: Plan, why: str) -> list[Outcome]:
         """Do it."""
-        return returning.roll_back(self.desk, LedgerIndex(self.parts), self.services, plan, why)
+        return returning.roll_back(self.desk, LedgerIndex(self.parts), plan, why)
 
     # ------------------------------------------------------------ looking
 
@@ -186,8 +184,8 @@ def office(settings: Settings, say: Say) -> Iterator[Office]:
         try:
             fleet = Fleet(services, tuple(members(environment.platform)), time.sleep)
             manifests = Manifests(small_store(settings.storage_bucket, settings, parts.http))
-            desk = Desk(fleet, manifests, environment, time.time, time.sleep, say)
-            yield Office(desk, parts, services, settings)
+            desk = Desk(fleet, services, manifests, environment, time.time, time.sleep, say)
+            yield Office(desk, parts, settings)
         finally:
             services.close()
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from shared.delivery.canary import Alive, Canary, Eyes
 from shared.delivery.compatibility import Index
 from shared.delivery.deploying import Code, Wanted, deploy
 from shared.delivery.desk import Desk
-from shared.delivery.finishing import Ending, finish
+from shared.delivery.finishing import finish
 from shared.delivery.fleet import Fleet
 from shared.delivery.observations import Asked, Pair
 from shared.delivery.platform import Edge, Environment, members
@@ -18,6 +19,7 @@ from shared.delivery.platform_file import load_platform
 from shared.delivery.release import Manifests, Release, release_of
 from shared.delivery.verdict import Criteria
 from shared.embedded.folder import FolderStore
+from shared.errors import Overloaded
 from shared.ports import Readers
 from shared.resilience.deadline import Deadline
 from shared.settings import ROOT
@@ -44,6 +46,22 @@ class Answers:
         self.asked.append((candidate_url, stable_url))
         share = self.share()
         return Pair(self.candidate(share), self.stable(share))
+
+
+class Bucket(FolderStore):
+    """A folder that takes nothing while ``full`` and gives nothing while ``away``."""
+
+    full = away = False
+
+    def put(self, name: str, data: bytes, deadline: Deadline, **options: Any) -> Any:
+        if self.full or self.away:
+            raise Overloaded("gcs", f"write {name}", "it answered 503")
+        return super().put(name, data, deadline, **options)
+
+    def get(self, name: str, deadline: Deadline) -> Any:
+        if self.away:
+            raise Overloaded("gcs", f"read {name}", "it answered 503")
+        return super().get(name, deadline)
 
 
 class NoReaders:
@@ -88,7 +106,8 @@ class Rig:
         self.said: list[str] = []
         self.index = MemoryIndex()
         self.answers = Answers(lambda: self.standing().share)
-        self._manifests = Manifests(FolderStore(folder))
+        self.bucket = Bucket(folder)
+        self._manifests = Manifests(self.bucket)
         self.desk = self._desk(second)
 
     def _desk(self, second: str) -> Desk:
@@ -101,11 +120,19 @@ class Rig:
             if name not in self.services.services:
                 self.services.add(name)
         fleet = Fleet(self.services, names, self.sleep)
-        return Desk(fleet, self._manifests, environment, lambda: self.now, self.sleep, self.said.append)
+        return Desk(
+            fleet, self.services, self._manifests, environment, lambda: self.now, self.sleep, self.said.append
+        )
 
     def apply(self, second: str) -> None:
         """Let Terraform give chat a second region, or take it away."""
         self.desk = self._desk(second)
+
+    def patient(self, **canary: int) -> None:
+        """Change settings of the canary."""
+        platform = self.desk.environment.platform
+        platform = replace(platform, canary=replace(platform.canary, **canary))
+        self.desk = replace(self.desk, environment=replace(self.desk.environment, platform=platform))
 
     def sleep(self, seconds: float) -> None:
         self.now += max(seconds, 0.01)
@@ -134,7 +161,7 @@ class Rig:
         made = self.deploy(number, by_hand=by_hand)
         self.canary(made.id).smoke()
         self.canary(made.id).run()
-        finish(self.desk, Ending(self.services, self.index), made.id)
+        finish(self.desk, self.index, made.id)
         return made
 
     def one_set(self) -> str:

@@ -11,7 +11,7 @@ import pytest
 from shared.cli.release_status import shown
 from shared.delivery.compatibility import Index
 from shared.delivery.deploying import Code
-from shared.delivery.finishing import Ending, finish
+from shared.delivery.finishing import finish
 from shared.delivery.platform import Network, members
 from shared.delivery.release import RELEASED, ROLLED_BACK
 from shared.delivery.returning import plan_rollback, roll_back
@@ -49,7 +49,7 @@ def by_hand(rig: Rig, revision: str, name: str = CHAT) -> None:
 
 def rolled_back(rig: Rig, to: str = "") -> None:
     plan = plan_rollback(rig.desk, rig.index, to)
-    outcomes = roll_back(rig.desk, rig.index, rig.services, plan, "it was bad")
+    outcomes = roll_back(rig.desk, rig.index, plan, "it was bad")
     assert not [one for one in outcomes if one.error]
 
 
@@ -219,7 +219,7 @@ def test_one_function_that_cannot_follow_takes_the_set_back(rig: Rig) -> None:
 
     rig.services.before = refuse
     with pytest.raises(ReleaseError, match="whole set was taken back"):
-        finish(rig.desk, Ending(rig.services, rig.index), made.id)
+        finish(rig.desk, rig.index, made.id)
     assert rig.one_set() == "0000001"
 
 
@@ -252,10 +252,10 @@ def test_a_build_killed_at_any_write_leaves_what_the_next_one_can_mend(tmp_path:
     found = rig.standing()
     if found.candidate:
         rig.canary("0000002").run()
-        finish(rig.desk, Ending(rig.services, rig.index), "0000002")
+        finish(rig.desk, rig.index, "0000002")
         assert rig.one_set() == "0000002"
     elif survived or found.stable == "0000002":
-        finish(rig.desk, Ending(rig.services, rig.index), "0000002")
+        finish(rig.desk, rig.index, "0000002")
         assert rig.one_set() == "0000002"
     assert rig.build(3).id == rig.one_set()
 
@@ -378,7 +378,7 @@ def test_a_second_region_that_cannot_follow_takes_the_set_back(two: Rig) -> None
 
     two.services.before = refuse
     with pytest.raises(ReleaseError, match="lectern-chat@us-central1: a policy forbids it"):
-        finish(two.desk, Ending(two.services, two.index), made.id)
+        finish(two.desk, two.index, made.id)
     assert two.one_set() == "0000001"
 
 
@@ -444,7 +444,7 @@ def test_an_older_release_that_does_not_come_up_there_leaves_readers_where_they_
     made = rig.build(2)
     rig.services.broken.add(rig.image(1))
     plan = plan_rollback(rig.desk, rig.index)
-    outcomes = roll_back(rig.desk, rig.index, rig.services, plan, "")
+    outcomes = roll_back(rig.desk, rig.index, plan, "")
     assert [one.service for one in outcomes if one.error] == [AWAY]
     assert serving(rig, AWAY) == {f"{CHAT}-{made.id}": 100}
     assert serving(rig, CHAT) == {f"{CHAT}-0000001": 100}
@@ -485,7 +485,7 @@ def test_a_rollback_over_a_contraction_is_refused(rig: Rig) -> None:
     ):
         made = rig.deploy(number, code=code)
         rig.canary(made.id).run()
-        finish(rig.desk, Ending(rig.services, rig.index), made.id)
+        finish(rig.desk, rig.index, made.id)
     with pytest.raises(ReleaseRefused, match="was made for schema 0004"):
         plan_rollback(rig.desk, rig.index, "0000001")
     assert plan_rollback(rig.desk, rig.index).target == "0000002"
@@ -495,7 +495,7 @@ def test_a_rollback_brings_the_index_that_the_release_reads(rig: Rig) -> None:
     """Code would search an index that was made for another model."""
     made = rig.deploy(2, code=Code("0004_ingestion", "", "f2", "0004_ingestion"))
     rig.canary(made.id).run()
-    finish(rig.desk, Ending(rig.services, rig.index), made.id)
+    finish(rig.desk, rig.index, made.id)
     rig.index.index = Index("g0002", {"g0001": "f1", "g0002": "f2"})
     rolled_back(rig)
     assert rig.index.index.live == "g0001"
@@ -506,7 +506,7 @@ def test_a_rollback_to_an_index_that_is_gone_is_refused(rig: Rig) -> None:
     """Readers would get nothing, and nobody would know why."""
     made = rig.deploy(2, code=Code("0004_ingestion", "", "f2", "0004_ingestion"))
     rig.canary(made.id).run()
-    finish(rig.desk, Ending(rig.services, rig.index), made.id)
+    finish(rig.desk, rig.index, made.id)
     rig.index.index = Index("g0003", {"g0003": "f2"})
     with pytest.raises(ReleaseRefused, match="reads generation g0001 of the index, which is gone"):
         plan_rollback(rig.desk, rig.index)

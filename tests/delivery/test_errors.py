@@ -1,0 +1,287 @@
+"""What ends a release but its verdict: errors, people and other builds. Readers are never left on a candidate
+that nobody tends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from shared.delivery.finishing import finish
+from shared.errors import (
+    LecternError,
+    Overloaded,
+    ReleaseError,
+    ReleaseHeld,
+    ReleaseNotUnderWay,
+    ReleaseUnhealthy,
+    Unreachable,
+)
+from shared.ports import Change, Target
+from tests.delivery.desk import BAD, GOOD, Asked, Rig
+
+CHAT = "lectern-chat"
+HEALTH = "lectern-health"
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    """An environment with two releases, of which readers are on the second."""
+    made = Rig(tmp_path)
+    made.build(1)
+    made.build(2)
+    return made
+
+
+def by_hand(rig: Rig, name: str, release: str) -> None:
+    """Move traffic as gcloud does, which keeps tags."""
+    service = rig.services.services[name]
+    kept = tuple(Target(one.revision, 0, one.tag) for one in service.traffic if one.tag)
+    moved = Change(traffic=(Target(f"{name}-{release}", 100), *kept))
+    before, rig.services.before = rig.services.before, lambda _name: None
+    rig.services.change(service, moved, rig.desk.call())
+    rig.services.before = before
+
+
+def once(name: str, action: Callable[[], object]) -> Callable[[str], None]:
+    """Do something just before a service or job is changed the first time."""
+    left = [action]
+
+    def strike(changed: str) -> None:
+        if changed == name and left:
+            left.pop()()
+
+    return strike
+
+
+def fails(error: BaseException) -> Callable[[], object]:
+    def raise_it() -> object:
+        raise error
+
+    return raise_it
+
+
+def serving(rig: Rig, name: str) -> dict[str, int]:
+    return {
+        one.revision.removeprefix(f"{name}-"): one.percent
+        for one in rig.services.services[name].traffic
+        if one.percent
+    }
+
+
+def jobs_run(rig: Rig) -> set[str]:
+    return {job.environment["LECTERN_RELEASE"] for job in rig.services.jobs.values()}
+
+
+def at(share: int, action: Callable[[], object]) -> Callable[[int], Asked]:
+    """A candidate that answers well, while something happens once at a share."""
+    left = [action]
+
+    def answer(now: int) -> Asked:
+        if now == share and left:
+            left.pop()()
+        return GOOD
+
+    return answer
+
+
+# ------------------------------------------------------------ what is away
+
+
+def test_a_full_bucket_stops_no_canary(rig: Rig) -> None:
+    """Readers would stay at half because a note for people could not be written."""
+    made = rig.deploy(3)
+    rig.canary(made.id).smoke()
+    rig.answers.candidate = at(50, lambda: setattr(rig.bucket, "full", True))
+    rig.canary(made.id).run()
+    assert serving(rig, CHAT) == {made.id: 100}
+    assert any("could not be written" in line for line in rig.said)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [Overloaded("gcs", "read", "503"), RuntimeError("a mistake of ours"), KeyboardInterrupt(), SystemExit(1)],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("share", [0, 50])
+def test_an_error_leaves_no_reader_on_the_candidate(rig: Rig, error: BaseException, share: int) -> None:
+    """Half of the readers would stay on a release that nobody watches, until somebody notices."""
+    rig.answers.candidate = at(share, fails(error))
+    with pytest.raises(type(error)):
+        rig.build(3)
+    assert rig.one_set() == "0000002"
+    assert (rig.standing().candidate, rig.standing().failures) == ("", ())
+    assert rig.build(3).id == rig.one_set()
+
+
+def unreachable_until(rig: Rig, ends: float) -> Callable[[str], None]:
+    def strike(name: str) -> None:
+        if rig.now < ends:
+            raise Unreachable("cloud-run", f"change {name}", "no route")
+
+    return strike
+
+
+def test_a_cloud_run_that_is_back_before_the_lease_ends_stops_nothing(rig: Rig) -> None:
+    """A release that takes half an hour would end for ten seconds without an API."""
+    rig.patient(step_seconds=100, lease_seconds=60)
+
+    def away() -> None:
+        rig.services.before = unreachable_until(rig, rig.now + 45)
+
+    rig.answers.candidate = at(10, away)
+    assert rig.build(3).id == rig.one_set()
+    assert any("lease was not renewed yet" in line for line in rig.said)
+
+
+def test_a_cloud_run_that_stays_away_ends_the_canary(rig: Rig) -> None:
+    """A tenth of the readers would stay on a candidate whose build has given up."""
+    rig.patient(step_seconds=100, lease_seconds=60)
+
+    def away() -> None:
+        rig.services.before = unreachable_until(rig, rig.now + 150)
+
+    rig.answers.candidate = at(10, away)
+    with pytest.raises(Unreachable):
+        rig.build(3)
+    assert rig.one_set() == "0000002"
+
+
+def test_one_that_cannot_be_taken_back_says_what_to_do(rig: Rig) -> None:
+    """The build's last line would speak of a lease, and not of the readers on the candidate."""
+    rig.patient(step_seconds=100, lease_seconds=60)
+
+    def away() -> None:
+        rig.services.before = unreachable_until(rig, rig.now + 1e6)
+
+    rig.answers.candidate = at(10, away)
+    with pytest.raises(ReleaseError, match=r"0000003 ended .* could not be taken back.*lectern rollback"):
+        rig.build(3)
+
+
+def test_a_command_for_another_release_moves_nobody(rig: Rig) -> None:
+    """A mistyped release would end the one that is under way."""
+    made = rig.deploy(3)
+    rig.canary(made.id)._shift(10)
+    for step in (rig.canary("0000009").smoke, rig.canary("0000009").run):
+        with pytest.raises(ReleaseNotUnderWay, match="release 0000003 is"):
+            step()
+    with pytest.raises(ReleaseNotUnderWay):
+        finish(rig.desk, rig.index, "0000009")
+    with pytest.raises(ReleaseError, match="10 % of the readers"):
+        finish(rig.desk, rig.index, made.id)
+    assert serving(rig, CHAT) == {"0000002": 90, made.id: 10}
+
+
+# ------------------------------------------------------------ the last step
+
+
+@pytest.mark.parametrize("name", ["lectern-drill", "lectern-ingest-job", CHAT])
+def test_a_finish_that_fails_takes_everything_back(rig: Rig, name: str) -> None:
+    """Jobs would run a release that no function runs, and chat one that the others do not."""
+    made = rig.deploy(3)
+    rig.canary(made.id).run()
+    rig.services.before = once(name, fails(ReleaseError("a policy forbids it")))
+    with pytest.raises(ReleaseError, match="a policy forbids it"):
+        finish(rig.desk, rig.index, made.id)
+    assert rig.one_set() == "0000002"
+    assert jobs_run(rig) == {"0000002"}
+
+
+def test_a_finish_without_its_manifest_takes_everything_back(rig: Rig) -> None:
+    """Chat would stay ahead of all others because the bucket was away for a moment."""
+    made = rig.deploy(3)
+    rig.canary(made.id).run()
+    rig.bucket.away = True
+    with pytest.raises(Overloaded):
+        finish(rig.desk, rig.index, made.id)
+    assert rig.one_set() == "0000002"
+    assert jobs_run(rig) == {"0000002"}
+
+
+class Killed(BaseException):
+    """The machine of the build went away."""
+
+
+def test_jobs_of_a_finish_that_was_killed_go_back_with_it(rig: Rig) -> None:
+    """The nightly backup would run a release that was never finished."""
+    made = rig.deploy(3)
+    rig.canary(made.id).run()
+
+    def dead(name: str) -> None:
+        if name == CHAT:
+            raise Killed
+
+    rig.services.before = dead
+    with pytest.raises(Killed):
+        finish(rig.desk, rig.index, made.id)
+    assert jobs_run(rig) == {made.id}
+    rig.services.before = lambda _name: None
+    rig.sleep(rig.desk.environment.platform.canary.lease_seconds + 1)
+    rig.deploy(4)
+    assert jobs_run(rig) == {"0000002"}
+
+
+def test_a_release_that_is_stable_is_not_taken_back_for_its_last_note(rig: Rig) -> None:
+    """The others would go back while chat stays, or a rollback later would not know what the jobs ran."""
+    made = rig.deploy(3)
+    rig.canary(made.id).run()
+    rig.bucket.full = True
+    with pytest.raises(Overloaded):
+        finish(rig.desk, rig.index, made.id)
+    assert rig.one_set() == made.id
+    rig.bucket.full = False
+    finish(rig.desk, rig.index, made.id)
+    manifest = rig.desk.manifests.get(made.id, rig.desk.call())
+    assert (manifest.state, manifest.generation) == ("released", "g0001")
+    assert {job.image for job in manifest.jobs.values()} == {made.image}
+
+
+# ------------------------------------------------------------ people
+
+
+def test_a_rollback_by_gcloud_holds_although_the_verdict_falls(rig: Rig) -> None:
+    """The next build would release again what an operator has just taken back."""
+    moved: list[int] = []
+
+    def worse(share: int) -> Asked:
+        if share == 50 and not moved:
+            moved.append(share)
+            by_hand(rig, CHAT, "0000001")
+        return BAD if moved else GOOD
+
+    rig.answers.candidate = worse
+    with pytest.raises(ReleaseUnhealthy):
+        rig.build(3)
+    assert serving(rig, CHAT) == {"0000001": 100}
+    rig.answers.candidate = lambda _share: GOOD
+    with pytest.raises(ReleaseHeld, match="was changed by hand"):
+        rig.build(4)
+    assert rig.build(5, by_hand=True).id == rig.one_set()
+    assert rig.standing().hold is None
+
+
+@pytest.mark.parametrize("share", [10, 100])
+def test_another_function_that_is_moved_by_hand_ends_the_canary(rig: Rig, share: int) -> None:
+    """Chat would stay on the candidate for good: no step goes on, and none goes back."""
+    rig.answers.candidate = at(share, lambda: by_hand(rig, HEALTH, "0000001"))
+    with pytest.raises(ReleaseHeld, match=f"the traffic of {HEALTH} was changed by hand"):
+        rig.build(3)
+    assert serving(rig, CHAT) == {"0000002": 100}
+    assert serving(rig, HEALTH) == {"0000001": 100}
+    with pytest.raises(ReleaseHeld):
+        rig.build(4)
+
+
+def test_a_function_that_is_moved_by_hand_while_the_set_follows_stays(rig: Rig) -> None:
+    """The last step would undo what an operator did a moment ago."""
+    made = rig.deploy(3)
+    rig.canary(made.id).run()
+    rig.services.before = once(HEALTH, lambda: by_hand(rig, HEALTH, "0000001"))
+    with pytest.raises(LecternError, match="changed by hand"):
+        finish(rig.desk, rig.index, made.id)
+    assert serving(rig, HEALTH) == {"0000001": 100}
+    assert serving(rig, CHAT) == serving(rig, "lectern-drill") == {"0000002": 100}
+    assert rig.standing().hold is not None
