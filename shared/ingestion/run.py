@@ -200,7 +200,8 @@ class Ingestion:
         ended = replace(run, status="succeeded", phase="done", report=asdict(told))
         self._ports.runs.save(ended, self._steps.one())
         self._overtake(run)
-        self._ports.runs.prune(RUNS_KEPT, self._steps.one())
+        for gone in self._ports.runs.prune(RUNS_KEPT, self._steps.one()):
+            self._stage(gone).clear()
         return told
 
     # ------------------------------------------------------------ runs
@@ -284,7 +285,10 @@ class Ingestion:
         )
 
     def _work(self, run: Run) -> Work:
-        return Work(run, self._ports, Stage(self._ports.objects, run.id, self._steps), self._steps)
+        return Work(run, self._ports, self._stage(run.id), self._steps)
+
+    def _stage(self, run_id: str) -> Stage:
+        return Stage(self._ports.objects, run_id, self._steps)
 
     def _lease(self, holder: str = "") -> AbstractContextManager[None]:
         wait = self._rules.wait_seconds

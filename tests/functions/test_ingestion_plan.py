@@ -16,6 +16,7 @@ from shared.errors import Corrupt, GenerationRefused, Missing, RemovalNotAllowed
 from shared.ingestion.parts import Hooks
 from shared.ingestion.plan import Plan
 from shared.ingestion.report import Report
+from shared.ingestion.run import RUNS_KEPT
 from shared.ingestion.site import Item
 from shared.ports import Embedder
 from shared.resilience.deadline import Deadline
@@ -343,6 +344,16 @@ def test_a_run_that_was_asked_for_meanwhile_is_not_overtaken(bench: Bench) -> No
     first, second = bench.record("first"), bench.record("second")
     bench.run(run_id=first)
     assert (bench.status(first), bench.status(second)) == ("succeeded", "planned")
+
+
+def test_what_forgotten_runs_have_staged_goes_with_them(bench: Bench) -> None:
+    """What was read for plans of other sites would be paid for in the bucket for ever."""
+    plan = bench.plan(source="another site")
+    assert bench.stage() == [f"ingestion/{plan.run}/0000/pages-000000.zst"]
+    for number in range(RUNS_KEPT):
+        bench.record(f"run {number}")
+    bench.run(run_id=bench.record("the last one"))
+    assert bench.stage() == []
 
 
 def test_a_task_that_died_is_done_again(bench: Bench) -> None:
