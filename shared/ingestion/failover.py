@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from shared.errors import DependencyError
+from shared.errors import DependencyError, Rejected
 from shared.ingestion.steps import Steps
 from shared.ports import Json, PassageStore
 from shared.resilience.deadline import Deadline
@@ -78,9 +78,18 @@ class Failover:
         try:
             limit = steps.within(LIFEBOAT_SECONDS)
             self._boats.keep(contents.generation, contents.digest, make, limit)
+        except Rejected as error:
+            return (f"the lifeboat was not written: {error}{self._withdrawn(self._boats, steps.one())}",)
         except DependencyError as error:
             return (f"the lifeboat was not written: {error}",)
         return ()
+
+    def _withdrawn(self, boats: LifeboatStore, deadline: Deadline) -> str:
+        """The next run can write none either: the old one would show removed pages for ever."""
+        try:
+            return "; the one before was withdrawn" if boats.withdraw(deadline) else ""
+        except DependencyError as error:
+            return f"; the one before, which may hold removed pages, could not be withdrawn: {error}"
 
 
 def _pages(chunks: Iterable[Chunk]) -> Iterator[dict[str, list[Chunk]]]:

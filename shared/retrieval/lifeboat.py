@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from shared.errors import Corrupt, DeadlineExceeded, DependencyError, TimedOut
+from shared.errors import Corrupt, DeadlineExceeded, DependencyError, Missing, TimedOut
 from shared.ports import Condition
 from shared.resilience.deadline import Clock, Deadline
 from shared.retrieval.candidates import query_words, rank_candidates
@@ -21,8 +21,8 @@ LOOK_SECONDS = 1.0
 
 class Lifeboat:
     """Fetched at the first question that needs it, once an instance, and kept until the pointer changes,
-    which is looked at every ``check_seconds``; kept also while the bucket does not answer. Safe to share
-    among threads.
+    which is looked at every ``check_seconds``; kept also while the bucket does not answer, and let go of when
+    it was withdrawn. Safe to share among threads.
     """
 
     def __init__(self, store: LifeboatStore, clock: Clock, *, check_seconds: float = CHECK_SECONDS) -> None:
@@ -39,8 +39,8 @@ class Lifeboat:
     ) -> Retrieval:
         """The best ``limit`` passages.
 
-        Raises ``Missing`` when no lifeboat was ever written, ``Corrupt`` when it is damaged, and what the
-        bucket raises when there is none aboard yet.
+        Raises ``Missing`` when no lifeboat was written, or it was withdrawn, ``Corrupt`` when it is damaged,
+        and what the bucket raises when there is none aboard yet.
         """
         boat = self._boat(deadline)
         words = query_words(question, boat.index.statistics)
@@ -73,13 +73,18 @@ class Lifeboat:
             try:
                 self._aboard = self._fetched(deadline.within(LOOK_SECONDS), self._aboard)
             except (DependencyError, DeadlineExceeded):
-                return self._aboard[1]
+                if self._aboard is None:  # let go of
+                    raise
         return self._aboard[1]
 
     def _fetched(
         self, deadline: Deadline, aboard: tuple[Pointer, LifeboatFile] | None
     ) -> tuple[Pointer, LifeboatFile]:
-        pointer = self._store.pointer(deadline)
+        try:
+            pointer = self._store.pointer(deadline)
+        except Missing:
+            self._aboard = None
+            raise
         if aboard and aboard[0] == pointer:
             return aboard
         if self._spoilt and self._spoilt[0] == pointer and self._clock() < self._spoilt[2]:

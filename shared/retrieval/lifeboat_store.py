@@ -85,6 +85,17 @@ class LifeboatStore:
         self._remove_all_but({pointer.object, before.object if before else ""}, deadline)
         return True
 
+    def withdraw(self, deadline: Deadline) -> bool:
+        """Take the current lifeboat out of use, with every file; whether there was one. Instances that have
+        it aboard let go of it the next time that they look. Raises what the bucket raises.
+        """
+        try:
+            self._objects.delete(self._pointer, deadline)
+        except Missing:
+            return False
+        self._remove_all_but(set(), deadline)
+        return True
+
     def _read(self, deadline: Deadline) -> tuple[Pointer | None, int]:
         """The pointer, None where there is none or a damaged one, and the generation of its object."""
         try:

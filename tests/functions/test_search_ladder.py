@@ -43,7 +43,7 @@ from shared.ingestion.steps import Steps
 from shared.ports import Condition
 from shared.resilience.deadline import Deadline
 from shared.resilience.ladder import Held
-from shared.retrieval.lifeboat_store import LifeboatStore
+from shared.retrieval.lifeboat_store import MOST_BYTES, LifeboatStore
 from shared.retrieval.results import Retrieval
 from shared.wiring.ingestion import Wanted
 from tests.contract import neon_servers
@@ -77,7 +77,7 @@ class Services:
     gcs: FakeGcs
     site: Path
 
-    def ingest(self, *, failover: bool = True) -> Report:
+    def ingest(self, *, failover: bool = True, most_bytes: int = MOST_BYTES) -> Report:
         with ExitStack() as open_parts:
             pool = open_parts.enter_context(Pool(self.database))
             admin = open_parts.enter_context(QdrantAdmin(self.qdrant))
@@ -94,7 +94,9 @@ class Services:
                     bucket,
                 ),
                 self.embedder(open_parts, self.gemini.base_url),
-                Failover(NeonPassages(pool), LifeboatStore(bucket)) if failover else Failover(),
+                Failover(NeonPassages(pool), LifeboatStore(bucket, most_bytes=most_bytes))
+                if failover
+                else Failover(),
                 Rules(),
                 Steps(time.monotonic),
                 alias="lectern-live",
@@ -396,6 +398,19 @@ def test_what_changed_on_the_site_changes_on_the_lower_rungs(own: Instance, down
     own.drop(*down)
     assert "`ripening_days` to 11" in texts(own.ask("How many ripening_days do Conference pears need?"))
     assert "west wind" not in texts(own.ask("Where to turn the hive's entrance in the west wind?"))
+
+
+def test_a_site_that_outgrew_the_lifeboat_leaves_no_old_one(own: Instance) -> None:
+    """In an outage readers would get pages that were removed long ago, and every run would call it done."""
+    own.services.ingest()
+    (own.services.site / "bees.mdx").unlink()
+    report = own.services.ingest(most_bytes=1000)
+    [said] = report.warnings
+    assert "fit in an instance" in said
+    assert "the one before was withdrawn" in said
+    own.drop("qdrant", "neon")
+    with pytest.raises(NoRungHeld):
+        own.ask("Where to turn the hive's entrance in the west wind?")
 
 
 def test_an_index_from_before_there_was_a_failover_gets_one(own: Instance) -> None:

@@ -222,6 +222,22 @@ def test_a_new_boat_that_is_damaged_leaves_the_old_one(folder: FolderStore, data
     assert boat.live_facts(soon()).generation == "g0003"
 
 
+def test_a_boat_that_was_withdrawn_is_let_go_of(folder: FolderStore, data: bytes) -> None:
+    """Instances that had it aboard would show removed pages until they are replaced."""
+    store, clock = LifeboatStore(folder), Clock()
+    store.keep("g0001", "c", lambda path: path.write_bytes(data), soon())
+    boat = Lifeboat(store, clock)
+    assert boat.live_facts(soon()).generation == "g0001"
+    assert store.withdraw(soon())
+    assert (names(folder), store.withdraw(soon())) == ([], False)
+    clock.now = 31.0
+    for _ in range(2):
+        with pytest.raises(Missing):
+            boat.live_facts(soon())
+    store.keep("g0001", "c", lambda path: path.write_bytes(data), soon())
+    assert boat.live_facts(soon()).generation == "g0001"
+
+
 def test_a_site_too_large_for_an_instance_is_refused_at_writing(folder: FolderStore, tmp_path: Path) -> None:
     """The outage that the lifeboat is for would end the instance for want of memory."""
     with pytest.raises(Rejected, match="bytes"):
