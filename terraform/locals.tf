@@ -24,4 +24,6 @@ locals {
   chat_regions = compact([local.region, local.edge.enabled ? local.edge.second_region : ""])
 
   data_bucket = trimprefix(local.config.storage_bucket, "gs://")
+  # The published site behind the load balancer.
+  static_bucket = local.edge.enabled ? "${local.data_bucket}-static" : ""
 }

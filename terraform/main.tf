@@ -144,6 +144,7 @@ module "cicd" {
   promotes_from = local.cicd.promotes_from
   keep_images   = local.cicd.keep_images
   data_bucket   = module.data_bucket.name
+  static_bucket = local.static_bucket
   # A release applies migrations, and reads and moves the alias of the live generation.
   secrets        = { for variable in ["DATABASE_URL", "QDRANT_API_KEY"] : variable => local.config.secrets[variable] }
   waits_for_okay = local.production
@@ -160,7 +161,8 @@ module "edge" {
   regions             = local.chat_regions
   domains             = local.edge.domains
   requests_per_minute = local.edge.requests_per_minute
-  static_bucket       = "${local.data_bucket}-static"
+  static_bucket       = local.static_bucket
+  publisher           = module.cicd.release_member
   location            = local.region
 
   depends_on = [module.function]

@@ -38,6 +38,11 @@ output "egress_addresses" {
   value       = try(module.network[0].addresses, [])
 }
 
+output "static_bucket" {
+  description = "Bucket of the site behind the load balancer, which builds fill; empty without one."
+  value       = local.static_bucket
+}
+
 output "edge_address" {
   description = "Address of the load balancer, for the domain's A record; empty without one."
   value       = try(module.edge[0].address, "")

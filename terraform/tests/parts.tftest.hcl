@@ -111,6 +111,7 @@ run "the_edge_limits_each_address" {
     domains             = ["docs.example.com"]
     requests_per_minute = 90
     static_bucket       = "s"
+    publisher           = "serviceAccount:release@p.iam.gserviceaccount.com"
     location            = "europe-west1"
   }
 
@@ -121,6 +122,10 @@ run "the_edge_limits_each_address" {
   assert {
     condition     = one([for rule in google_compute_security_policy.this.rule : rule.rate_limit_options[0].rate_limit_threshold[0].count if rule.action == "throttle"]) == 90
     error_message = "limit"
+  }
+  assert {
+    condition     = google_storage_bucket_iam_member.publisher.bucket == "s" && google_storage_bucket_iam_member.publisher.member == "serviceAccount:release@p.iam.gserviceaccount.com"
+    error_message = "builds cannot publish, so the bucket stays empty"
   }
   assert {
     condition     = google_compute_url_map.to_https.default_url_redirect[0].https_redirect
@@ -144,6 +149,7 @@ run "nothing_is_released_without_a_repository" {
     promotes_to   = ""
     keep_images   = 20
     data_bucket   = "d"
+    static_bucket = ""
     promotes_from = ""
     secrets = {
       DATABASE_URL   = { secret = "lectern-database-url", version = "3" }
@@ -178,6 +184,7 @@ run "outside_ci_is_one_branch_of_one_repository" {
     promotes_to   = "p-next"
     keep_images   = 20
     data_bucket   = "d"
+    static_bucket = "d-static"
     promotes_from = ""
     secrets = {
       DATABASE_URL   = { secret = "lectern-database-url", version = "3" }
@@ -197,6 +204,10 @@ run "outside_ci_is_one_branch_of_one_repository" {
   assert {
     condition     = google_cloudbuild_trigger.push[0].substitutions["_DATABASE_SECRET"] == "lectern-database-url/versions/3" && google_cloudbuild_trigger.push[0].substitutions["_QDRANT_SECRET"] == "lectern-qdrant-api-key/versions/2"
     error_message = "migrations would use another value than the revisions"
+  }
+  assert {
+    condition     = google_cloudbuild_trigger.push[0].substitutions["_STATIC_BUCKET"] == "d-static"
+    error_message = "builds do not know where the load balancer's files lie"
   }
   assert {
     condition     = length(google_artifact_registry_repository_iam_member.promotes) == 2
@@ -221,6 +232,7 @@ run "a_promotion_is_started_by_a_person" {
     promotes_from = "gs://lectern-staging-data"
     keep_images   = 20
     data_bucket   = "d"
+    static_bucket = ""
     secrets = {
       DATABASE_URL   = { secret = "lectern-database-url", version = "3" }
       QDRANT_API_KEY = { secret = "lectern-qdrant-api-key", version = "2" }

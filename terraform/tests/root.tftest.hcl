@@ -14,7 +14,7 @@ run "staging" {
     error_message = "the backup bucket is not that of the setting backup_bucket"
   }
   assert {
-    condition     = length(output.egress_addresses) == 0 && output.edge_address == ""
+    condition     = length(output.egress_addresses) == 0 && output.edge_address == "" && output.static_bucket == ""
     error_message = "network and edge are off unless they are asked for"
   }
   assert {
@@ -34,6 +34,10 @@ run "production_with_everything" {
   assert {
     condition     = output.backup_buckets == { first = "lectern-production-backup", second = "lectern-production-backup-copy" }
     error_message = "the copy in a second region is missing"
+  }
+  assert {
+    condition     = output.static_bucket == "lectern-production-data-static"
+    error_message = "nobody can tell where the load balancer's files lie"
   }
   assert {
     condition     = output.repository == "europe-west1-docker.pkg.dev/lectern-production/lectern"

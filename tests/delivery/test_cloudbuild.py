@@ -173,6 +173,19 @@ def test_a_build_migrates_with_the_version_that_is_pinned(
     assert (done.code, said in done.said) == (code, True), done.said
 
 
+@pytest.mark.parametrize("static", ["", "docs-static"])
+def test_the_site_is_copied_to_every_place_that_serves_it(tmp_path: Path, static: str) -> None:
+    """The load balancer would serve an empty bucket for ever."""
+    diary = tmp_path / "diary"
+    gcloud = f'echo "$@" >> {diary}'
+    path = f"{programs(tmp_path / 'bin', gcloud=gcloud)}:/usr/bin:/bin"
+    made = CloudBuild(FILE, tmp_path, {"PATH": path}, {"_DATA_BUCKET": "data", "_STATIC_BUCKET": static})
+    assert made.run_step("publish").code == 0
+    copied = [line.split()[:4] for line in diary.read_text(encoding="utf-8").splitlines()]
+    places = ["gs://data/site", *([f"gs://{static}"] if static else [])]
+    assert copied == [["storage", "rsync", "site/build", place] for place in places]
+
+
 STEP = "steps:\n  - id: one\n    name: python:3\n    {more}\n"
 
 

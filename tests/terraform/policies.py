@@ -12,6 +12,8 @@ DAY = 86_400
 PUBLIC = ("allUsers", "allAuthenticatedUsers")
 STATIC_FILES = "module.edge[0].google_storage_bucket_iam_member.static_readers"
 """The published site behind the load balancer: the one grant to everybody."""
+WHOLE_BUCKETS = {STATIC_FILES, "module.edge[0].google_storage_bucket_iam_member.publisher"}
+"""Grants on a bucket that holds the published site and nothing else."""
 PROJECT_ROLES = {"roles/logging.logWriter", "roles/monitoring.viewer"}
 """The predefined roles that may be granted on the project; beside them only a custom one."""
 BROAD = re.compile(
@@ -157,7 +159,7 @@ def _kept(one: Resource) -> Iterator[str]:
 
 def objects_by_prefix(planned: list[Resource]) -> Iterator[str]:
     for one in of(planned, "google_storage_bucket_iam_member"):
-        if one.address != STATIC_FILES and not one.values.get("condition"):
+        if one.address not in WHOLE_BUCKETS and not one.values.get("condition"):
             yield f"{one.address} reaches the whole bucket"
 
 

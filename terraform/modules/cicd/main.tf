@@ -105,7 +105,8 @@ locals {
   address = "https://github.com/${var.source_code}"
   ref     = "refs/heads/${var.branch}"
 
-  substitutions = {
+  # Without a load balancer, the file's own default holds: nothing is published twice.
+  substitutions = merge(var.static_bucket == "" ? {} : { _STATIC_BUCKET = var.static_bucket }, {
     _ENVIRONMENT = var.environment
     _REGION      = var.region
     _REPOSITORY  = var.repository
@@ -113,7 +114,7 @@ locals {
     # A build uses the values that the revisions get.
     _DATABASE_SECRET = "${var.secrets["DATABASE_URL"].secret}/versions/${var.secrets["DATABASE_URL"].version}"
     _QDRANT_SECRET   = "${var.secrets["QDRANT_API_KEY"].secret}/versions/${var.secrets["QDRANT_API_KEY"].version}"
-  }
+  })
 }
 
 resource "google_cloudbuild_trigger" "push" {

@@ -45,6 +45,11 @@ variable "data_bucket" {
   type        = string
 }
 
+variable "static_bucket" {
+  description = "Bucket of the site behind the load balancer; empty without one."
+  type        = string
+}
+
 variable "promotes_from" {
   description = "Bucket of the environment whose releases are promoted here; a person starts them. Empty: pushes do."
   type        = string

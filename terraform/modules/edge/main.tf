@@ -133,6 +133,13 @@ resource "google_storage_bucket_iam_member" "static_readers" {
   member = "allUsers"
 }
 
+# Builds replace the site as a whole: they add, change and delete any file of it.
+resource "google_storage_bucket_iam_member" "publisher" {
+  bucket = google_storage_bucket.static.name
+  role   = "roles/storage.objectUser"
+  member = var.publisher
+}
+
 resource "google_compute_backend_bucket" "static" {
   name             = "${var.name}-static"
   bucket_name      = google_storage_bucket.static.name

@@ -26,6 +26,11 @@ variable "static_bucket" {
   type        = string
 }
 
+variable "publisher" {
+  description = "Account that copies the built site into that bucket."
+  type        = string
+}
+
 variable "location" {
   type = string
 }
