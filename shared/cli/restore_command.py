@@ -74,7 +74,7 @@ def command(
     )
     with _ready(load(unsealed=unsealed)) as ready:
         if dry_run:
-            _show_plan(plan(ready.settings, wanted), as_json=as_json)
+            _show_plan(plan(ready.settings, wanted, say), as_json=as_json)
             return
         began = time.monotonic()
         with watching() as watch:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from shared import settings
-from shared.cli.console import command_errors, emit_json, json_option
+from shared.cli.console import command_errors, emit_json, json_option, say
 from shared.cli.watching import watching
 
 
@@ -25,7 +25,7 @@ def command(*, folder: Path, point: str | None, as_json: bool) -> None:
     from shared.wiring.unpack import unpack
 
     with watching() as watch:
-        name, tables = unpack(settings.load(), point, folder, watch)
+        name, tables = unpack(settings.load(), point, folder, watch, say)
     if as_json:
         emit_json({"point": name, "tables": tables, "script": str(folder / "restore.sql")})
     else:

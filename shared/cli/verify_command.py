@@ -28,7 +28,7 @@ def command(*, point: str | None, latest: bool, unsealed: bool, as_json: bool) -
     the rows and points that the manifest counts.
 
     Nothing is written but the result, which is left beside the point. Only the bucket and the key are needed.
-    Exit code 1 when the point is not whole.
+    Exit code 1 when the point is not whole, or newer ones cannot even be read.
     """
     if point and latest:
         raise click.UsageError("name a point or say --latest, not both.")
@@ -40,7 +40,7 @@ def command(*, point: str | None, latest: bool, unsealed: bool, as_json: bool) -
         emit_json({**asdict(found), "whole": found.whole, "empty": found.empty})
     else:
         _show(found)
-    if not found.whole:
+    if not found.whole or found.passed_over:
         raise SystemExit(1)
 
 
@@ -50,6 +50,8 @@ def _show(found: Verified) -> None:
         click.echo(f"{name:8} {part.objects:5} objects {part.bytes / _MB:10.1f} MB  {what}".rstrip())
     for problem in found.problems:
         say(f"broken: {problem}")
+    for line in found.passed_over:
+        say(f"newer, and broken: {line}")
     state = "whole" if found.whole else "NOT whole"
     nothing = "; it holds no row and no vector, as its manifest says" if found.whole and found.empty else ""
     lock = "encrypted" if found.encrypted else "not encrypted"

@@ -72,6 +72,13 @@ class Catalogue:
         """The newest point that can be read."""
         return next((one for one in self.points if one.manifest), None)
 
+    def passed_over(self, point: str = "") -> tuple[str, ...]:
+        """A line for each point that cannot be read and was scheduled after ``point`` (empty: for each at
+        all). Their ids tell: the time of a manifest that was damaged is that of the damage.
+        """
+        broken = sorted((one for one in self.points if one.problem), key=lambda one: one.id, reverse=True)
+        return tuple(f"{one.id} cannot be read: {one.problem}" for one in broken if one.id > point)
+
     def find(self, point: str) -> KnownPoint:
         """A point by its id. Raises :class:`~shared.errors.Missing`."""
         found = next((one for one in self.points if one.id == point), None)

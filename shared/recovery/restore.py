@@ -9,7 +9,7 @@ from typing import Literal
 
 from shared.errors import Missing, RequestError
 from shared.recovery.catalogue import Catalogue
-from shared.recovery.point import SERVICE, Manifest
+from shared.recovery.point import SERVICE, Manifest, point_id
 
 Part = Literal["neon", "qdrant"]
 PARTS: tuple[Part, ...] = ("neon", "qdrant")
@@ -83,8 +83,18 @@ def choose(catalogue: Catalogue, wanted: Wanted) -> str:
         return found[0]
     before = f" at or before {wanted.as_of:%Y-%m-%d %H:%M:%S} UTC" if wanted.as_of else ""
     oldest = f"the oldest is {readable[-1][0]}" if readable else "`lectern backup` makes one"
-    broken = "".join(f"; {one.id} cannot be read: {one.problem}" for one in catalogue.points if one.problem)
+    broken = "".join(f"; {line}" for line in catalogue.passed_over())
     raise Missing(SERVICE, "find a recovery point", f"there is none{before}{broken}", hint=f"Note: {oldest}.")
+
+
+def passed_over(catalogue: Catalogue, wanted: Wanted, point: str) -> tuple[str, ...]:
+    """A line for each point that might have been chosen instead of ``point``, being newer, but for its
+    manifest, which cannot be read.
+    """
+    if wanted.point:
+        return ()
+    last = point_id(wanted.as_of) if wanted.as_of else None
+    return tuple(line for line in catalogue.passed_over(point) if last is None or line.split()[0] <= last)
 
 
 def _not_younger(manifest: Manifest, parts: Collection[Part], as_of: datetime) -> bool:

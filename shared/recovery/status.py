@@ -21,6 +21,7 @@ from shared.resilience.deadline import Deadline
 
 PREFIX = "recovery/status/"
 _STAMP = "%Y%m%dT%H%M%S.%fZ"
+_MOST_LINES, _LONGEST = 3, 300
 _HOUR, _DAY = 3600.0, 86_400.0
 
 
@@ -36,7 +37,8 @@ class Drilled(msgspec.Struct, frozen=True):
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Recovery at a glance; times in Unix seconds, 0 for never. ``newest_at`` is when the newest point's data
-    was read, which is what an RPO is about.
+    was read, which is what an RPO is about. ``unreadable`` has a line for each point newer than that which
+    cannot be read.
     """
 
     written_at: float
@@ -47,6 +49,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     newest_verified: str = ""
     drilled: Drilled | None = None
     passed_at: float = 0.0
+    unreadable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ def judged(status: Status | None, limits: Limits, now: float) -> RecoveryHealth:
         drill_age_seconds=drill_age,
         rehearsed_restore_seconds=drilled.rehearsed_restore_seconds if drilled else None,
         rto_seconds=limits.rto,
-        concerns=(*_of_points(point_age, limits), *_of_drills(drilled, drill_age, limits)),
+        concerns=(*known.unreadable, *_of_points(point_age, limits), *_of_drills(drilled, drill_age, limits)),
     )
 
 
@@ -125,6 +128,7 @@ def _hours(seconds: float) -> str:
 def status_of(catalogue: Catalogue, reports: Sequence[DrillReport], now: float) -> Status:
     """The status that a bucket stands for. ``reports``: of each point the newest drill."""
     newest = catalogue.newest()
+    unreadable = catalogue.passed_over(newest.id if newest else "")
     last = max(reports, key=lambda one: one.started_at, default=None)
     passed = max((one.started_at for one in reports if one.passed), default=None)
     verified = next((one.id for one in catalogue.points if one.verified), "")
@@ -137,6 +141,7 @@ def status_of(catalogue: Catalogue, reports: Sequence[DrillReport], now: float) 
         newest_verified=verified,
         drilled=_drilled(last) if last else None,
         passed_at=passed.timestamp() if passed else 0.0,
+        unreadable=tuple(line[:_LONGEST] for line in unreadable[:_MOST_LINES]),
     )
 
 
@@ -146,7 +151,7 @@ def _drilled(report: DrillReport) -> Drilled:
         report.started_at.timestamp(),
         report.passed,
         report.rehearsed_restore_seconds,
-        "; ".join(report.problems)[:300],
+        "; ".join(report.problems)[:_LONGEST],
     )
 
 

@@ -42,6 +42,7 @@ class Verified:
     fit what its objects hold; empty when the point is whole.
 
     ``empty`` says that the point holds no row and no vector, and that its manifest says so, too.
+    ``passed_over`` has a line for each newer point that cannot even be read, when the newest was asked for.
     """
 
     point: str
@@ -49,6 +50,7 @@ class Verified:
     encrypted: bool
     seconds: float
     problems: tuple[str, ...]
+    passed_over: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:

@@ -83,7 +83,7 @@ def drill(
     own = with_bucket(settings)
     started = datetime.now(UTC)
     with Parts(own) as parts:
-        manifest = chosen(parts, wanted.point)
+        manifest = chosen(parts, wanted.point, lambda line: say(f"passed over: {line}"))
     require_room(own, manifest)
     diary = _Diary()
     try:

@@ -118,7 +118,7 @@ def repair(
         found = examiner.diagnose(progress)
         repaired = None
         if not only_look and not found.healthy:
-            recorded = _recorded(parts, point, found) if point else iter(())
+            recorded = _recorded(parts, point, found, say) if point else iter(())
             # Not every repair writes to the ledger, and a backup must not go on with what it read before.
             parts.ledger_clock.step(_soon())
             repaired = mender.mend(found, recorded, progress)
@@ -213,7 +213,7 @@ def _soon() -> Deadline:
     return Deadline.after(STEP_SECONDS)
 
 
-def _recorded(parts: Parts, point: str, found: Diagnosis) -> Iterator[PackedPoint]:
+def _recorded(parts: Parts, point: str, found: Diagnosis, say: Say) -> Iterator[PackedPoint]:
     """The points of a recovery point, once all of it was read and found whole."""
     from shared.recovery.vectors import VectorFacts
     from shared.recovery.vectors_check import check_vectors, recorded_points
@@ -221,7 +221,8 @@ def _recorded(parts: Parts, point: str, found: Diagnosis) -> Iterator[PackedPoin
     from shared.wiring.vectors import patient
     from shared.wiring.verify import chosen
 
-    manifest = chosen(parts, None if point == "latest" else point)
+    newest = None if point == "latest" else point
+    manifest = chosen(parts, newest, lambda line: say(f"passed over: {line}"))
     record = manifest.parts["qdrant"]
     facts, own = record.facts(VectorFacts), read_statistics(found.reserved)[1]
     if (facts.generation, facts.fingerprint) != (own.generation, own.fingerprint):

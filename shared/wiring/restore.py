@@ -16,7 +16,7 @@ from shared.recovery.neon_part import Files, stored_tables
 from shared.recovery.pausing import schedules_paused
 from shared.recovery.point import SERVICE, Manifest
 from shared.recovery.progress import Meter, Watch, nobody
-from shared.recovery.restore import PARTS, Part, Summary, Wanted, choose, expected, shortfall
+from shared.recovery.restore import PARTS, Part, Summary, Wanted, choose, expected, passed_over, shortfall
 from shared.recovery.sealed import read_manifest
 from shared.recovery.vectors import VectorFacts
 from shared.recovery.vectors_check import check_vectors
@@ -50,11 +50,11 @@ class Plan:
     live: str
 
 
-def plan(settings: Settings, wanted: Wanted) -> Plan:
+def plan(settings: Settings, wanted: Wanted, say: Say = lambda _line: None) -> Plan:
     """What a restore would do; nothing is written. Errors: as :func:`restore`."""
     deadline = Deadline.after(LIST_SECONDS)
     with Parts(settings) as parts:
-        manifest = chosen(parts, wanted)
+        manifest = chosen(parts, wanted, say)
         wished = wanted.parts()
         counts = _wished(manifest, wanted)
         filled = target_of(settings, wanted).filled(deadline) if "neon" in wished else []
@@ -85,7 +85,7 @@ def restore(
     """
     deadline = Deadline.after(RESTORE_SECONDS)
     with Parts(settings) as parts, ExitStack() as stack:
-        manifest = chosen(parts, wanted)
+        manifest = chosen(parts, wanted, say)
         wished = _wished(manifest, wanted)
         # Before anything is paused: whoever has to stay away must not resume what others have paused.
         own = target_of(settings, Wanted())
@@ -106,10 +106,13 @@ def restore(
     return summary
 
 
-def chosen(parts: Parts, wanted: Wanted) -> Manifest:
-    """The manifest of the point that is wanted, its seal checked."""
+def chosen(parts: Parts, wanted: Wanted, say: Say) -> Manifest:
+    """The manifest of the point that is wanted, its seal checked. Newer ones that cannot be read are said."""
     deadline = Deadline.after(LIST_SECONDS)
-    point = choose(read_catalogue(parts.point_store, deadline), wanted)
+    known = read_catalogue(parts.point_store, deadline)
+    point = choose(known, wanted)
+    for line in passed_over(known, wanted, point):
+        say(f"passed over: {line}")
     return read_manifest(parts.point_store, point, point_cipher(parts.settings, point), deadline)
 
 

@@ -9,7 +9,7 @@ from shared.recovery.neon_part import Files, plain_files
 from shared.recovery.progress import Meter, Watch, nobody
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
-from shared.wiring.backups import with_bucket
+from shared.wiring.backups import Say, with_bucket
 from shared.wiring.parts import Parts
 from shared.wiring.point_cipher import point_cipher
 from shared.wiring.verify import chosen
@@ -17,7 +17,9 @@ from shared.wiring.verify import chosen
 UNPACK_SECONDS = 6 * 3600.0
 
 
-def unpack(settings: Settings, point: str | None, folder: Path, watch: Watch = nobody) -> tuple[str, int]:
+def unpack(
+    settings: Settings, point: str | None, folder: Path, watch: Watch = nobody, say: Say = lambda _line: None
+) -> tuple[str, int]:
     """Write the database part of a point (None: the newest) into ``folder``, decrypted and decompressed; the
     point's id and the number of tables.
 
@@ -25,7 +27,7 @@ def unpack(settings: Settings, point: str | None, folder: Path, watch: Watch = n
     taken away again), and what :func:`~shared.wiring.verify.chosen` raises.
     """
     with Parts(with_bucket(settings)) as parts:
-        manifest = chosen(parts, point)
+        manifest = chosen(parts, point, lambda line: say(f"passed over: {line}"))
         record = manifest.parts["neon"]
         files = Files(parts.point_store, point_cipher(settings, manifest.id))
         meter = Meter("unpack", sum(entry.plain_bytes for entry in record.objects), watch)

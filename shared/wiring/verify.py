@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 
 from shared.errors import LecternError, Missing
 from shared.recovery.catalogue import Catalogue, read_catalogue, write_mark
@@ -28,14 +29,15 @@ def verify(
     watch: Watch = nobody,
     warn: Say = lambda _line: None,
 ) -> Verified:
-    """Read a point (None: the newest) to its end and leave the result beside it.
+    """Read a point (None: the newest that can be read) to its end and leave the result beside it.
 
     Errors: Missing (no such point, or none at all), Corrupt (its manifest), AccessDenied (no key, a wrong
     one), the bucket's. A result that cannot be left there is told to ``warn``.
     """
     with Parts(with_bucket(settings)) as parts:
         store = parts.point_store
-        manifest = chosen(parts, point)
+        unreadable: list[str] = []
+        manifest = chosen(parts, point, unreadable.append)
         cipher = point_cipher(settings, manifest.id)
         calls = patient(Deadline.after(VERIFY_SECONDS))
         found = verify_point(store, manifest, cipher, calls, clock=time.monotonic, watch=watch)
@@ -47,14 +49,24 @@ def verify(
             refresh_status(store, time.time(), soon)
         except LecternError as error:
             warn(f"The result could not be left beside the point: {error}")
-    return found
+    return replace(found, passed_over=tuple(unreadable))
 
 
-def chosen(parts: Parts, point: str | None) -> Manifest:
-    """The manifest of a point, its seal checked; the newest one's for None."""
+def chosen(parts: Parts, point: str | None, say: Callable[[str], object] = lambda _line: None) -> Manifest:
+    """The manifest of a point, its seal checked; for None that of the newest point that can be read. Newer
+    ones that cannot are told to ``say``.
+    """
     deadline = Deadline.after(LIST_SECONDS)
-    identity = read_point_id(point) if point else newest(read_catalogue(parts.point_store, deadline))
+    identity = read_point_id(point) if point else _newest(parts, deadline, say)
     return read_manifest(parts.point_store, identity, point_cipher(parts.settings, identity), deadline)
+
+
+def _newest(parts: Parts, deadline: Deadline, say: Callable[[str], object]) -> str:
+    known = read_catalogue(parts.point_store, deadline)
+    found = newest(known)
+    for line in known.passed_over(found):
+        say(line)
+    return found
 
 
 def newest(catalogue: Catalogue) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -10,9 +11,9 @@ from msgspec.structs import replace
 from shared.embedded.folder import FolderStore
 from shared.errors import Missing
 from shared.recovery.catalogue import Catalogue, read_catalogue
-from shared.recovery.point import point_id
-from shared.recovery.restore import Part, Wanted, choose
-from tests.recovery_points import commit_point, cut_part, day, soon
+from shared.recovery.point import manifest_name, point_id
+from shared.recovery.restore import Part, Wanted, choose, passed_over
+from tests.recovery_points import commit_point, cut_part, cut_point, day, soon
 
 LATER = timedelta(minutes=40)
 """By so much the vectors are cut after the database."""
@@ -51,3 +52,23 @@ def test_a_moment_before_all_points_is_refused_by_name(catalogue: Catalogue) -> 
     with pytest.raises(Missing, match="none at or before 2026-11-01 03:20:00 UTC"):
         choose(catalogue, Wanted(as_of=day(0) + LATER / 2))
     assert choose(catalogue, Wanted(as_of=day(0) + LATER / 2, table="rows")) == point_id(day(0))
+
+
+def test_a_newer_point_that_cannot_be_read_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+    """An operator would bring back an older day and take it for the last one."""
+    store = FolderStore(tmp_path)
+    for number in range(4):
+        cut_point(store, day(number))
+    for number in (0, 2, 3):
+        store.put(manifest_name(point_id(day(number))), b"{}", soon())
+    known = read_catalogue(store, soon())
+    for wanted, told in (
+        (Wanted(), [3, 2]),
+        (Wanted(as_of=day(2)), [2]),
+        (Wanted(as_of=day(1)), []),
+        (Wanted(point=point_id(day(1))), []),
+    ):
+        point = choose(known, wanted)
+        assert point == point_id(day(1))
+        lines = passed_over(known, wanted, point)
+        assert [line.partition(" cannot be read: ")[0] for line in lines] == [point_id(day(n)) for n in told]

@@ -15,9 +15,9 @@ from shared.cli.main import main
 from shared.embedded.folder import FolderStore
 from shared.embedded.key_file import KeyFile, make_key_file
 from shared.recovery.crypto import PointCipher
-from shared.recovery.point import PartName, point_id
+from shared.recovery.point import PartName, manifest_name, point_id
 from shared.recovery.sealed import committed_points
-from shared.recovery.status import read_status
+from shared.recovery.status import Limits, judged, read_status
 from shared.wiring import backups
 from tests.recovery_points import commit_point, cut_part, cut_point, day, soon
 
@@ -111,6 +111,20 @@ def test_a_broken_point_ends_with_1_and_a_name(shell: Shell) -> None:
     assert done.exit_code == 1
     assert broken in done.stderr
     assert "is NOT whole" in done.stdout
+
+
+def test_a_newest_point_that_cannot_be_read_is_no_success(shell: Shell) -> None:
+    """A nightly check would go on saying that all is well with a point that gets older every night."""
+    shell.store.put(manifest_name(point_id(day(2))), b"{}", soon())
+    done = shell.run("verify", "--latest")
+    assert done.exit_code == 1
+    assert f"{point_id(day(2))} cannot be read: " in done.stderr
+    assert f"{point_id(day(1))} is whole" in done.stdout
+    assert shell.json("verify")["passed_over"]
+    assert shell.run("verify", point_id(day(1))).exit_code == 0
+    status = read_status(shell.store, soon())
+    (concern,) = judged(status, Limits(0, 0, 0), 0.0).concerns
+    assert concern.startswith(f"{point_id(day(2))} cannot be read: ")
 
 
 @pytest.mark.parametrize(
