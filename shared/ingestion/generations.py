@@ -185,7 +185,11 @@ class Generations:
     # ------------------------------------------------------------ the switch
 
     def point_alias(self, generation_id: str) -> None:
-        """Send readers to the generation, in one request that is read back."""
+        """Send readers to the generation, in one request that is read back.
+
+        Raises ``PreconditionFailed`` when the lease was lost meanwhile: whoever has it decides.
+        """
+        self._chunks.check_lease(self._steps.one())
         self._vectors.switch_alias(self._alias, self.collection(generation_id), self._steps.one())
 
     def finish(self, generation_id: str) -> tuple[int, int, str]:
@@ -221,6 +225,7 @@ class Generations:
                 self.throw_away(one.id)
 
     def throw_away(self, generation_id: str) -> None:
+        self._chunks.check_lease(self._steps.one())
         self._vectors.drop(self.collection(generation_id), self._steps.one())
         self._ledger.forget_generation(generation_id, self._steps.one())
 

@@ -15,7 +15,8 @@ from shared.ingestion.index_points import dense_text, page_points, text_hash
 from shared.ingestion.parts import Work
 from shared.ingestion.reading import count_page
 from shared.ingestion.stage import CutPage
-from shared.ports import ChunkRecord, Condition, PageRecord
+from shared.ports import ChunkRecord, Condition, PageRecord, Point
+from shared.resilience.deadline import Deadline
 from shared.retrieval.chunks import Chunk
 from shared.retrieval.statistics import FieldCounter, Statistics
 
@@ -76,11 +77,20 @@ class Writer:
             self._ports.ledger.remove_pages(self._target, some, self._steps.one())
 
     def _delete(self, conditions: Sequence[Condition], keep_ids: Sequence[str] = ()) -> None:
-        self._steps.patiently(
-            lambda limit: self._ports.vectors.delete(
-                self._collection, limit, conditions=conditions, keep_ids=keep_ids
-            )
-        )
+        def delete(limit: Deadline) -> None:
+            self._ports.chunks.check_lease(limit)
+            self._ports.vectors.delete(self._collection, limit, conditions=conditions, keep_ids=keep_ids)
+
+        self._steps.patiently(delete)
+
+    def _upsert(self, points: Sequence[Point]) -> None:
+        """The lease was checked before the pages were embedded, which may have taken long."""
+
+        def upsert(limit: Deadline) -> None:
+            self._ports.chunks.check_lease(limit)
+            self._ports.vectors.upsert(self._collection, points, limit)
+
+        self._steps.patiently(upsert)
 
     def _write(self, pages: Sequence[CutPage], known: set[str]) -> None:
         self._save([_record(page, pending=True) for page in pages])
@@ -93,7 +103,7 @@ class Writer:
             for page in pages
             for point in page_points(page.headings, page.chunks, self._statistics, dense)
         ]
-        self._steps.patiently(lambda limit: self._ports.vectors.upsert(self._collection, points, limit))
+        self._upsert(points)
         self._delete_old(pages, known)
         self._failover.save(self._target, {page.url: page.chunks for page in pages}, self._steps.one())
         # Before the ledger says that it is done: a run that is killed here forgets them again.

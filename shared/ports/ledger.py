@@ -128,6 +128,12 @@ class ChunkLedger(Protocol):
         """
         ...
 
+    def check_lease(self, deadline: Deadline) -> None:
+        """Raise ``PreconditionFailed`` when this ledger held the ingestion lease and has lost it. Ask before
+        anything is written outside Postgres, where no transaction looks.
+        """
+        ...
+
 
 class LedgerClock(Protocol):
     """Tells one state of the ledger from another. Same errors as :class:`Ledger`."""

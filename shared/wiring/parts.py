@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from shared.access.modes import Gate
     from shared.access.oidc import CallerCheck
+    from shared.adapters.neon.ledger import NeonLedger
     from shared.adapters.neon.pool import Pool
     from shared.adapters.qdrant.admin import QdrantAdmin
     from shared.answering.guarded import Guards
@@ -91,8 +92,12 @@ class Parts:
         pool = Pool(self.settings.database_url, size=self.settings.database_pool_size)
         return self._open(pool, pool.close)
 
-    @cached_property
+    @property
     def ledger(self) -> Ledger:
+        return self._neon_ledger
+
+    @cached_property
+    def _neon_ledger(self) -> NeonLedger:
         from shared.adapters.neon.ledger import NeonLedger
 
         return NeonLedger(self._pool)
@@ -118,12 +123,10 @@ class Parts:
 
         return NeonLeases(self._pool)
 
-    @cached_property
+    @property
     def chunk_ledger(self) -> ChunkLedger:
-        """The passages of the same ledger."""
-        from shared.adapters.neon.ledger import NeonLedger
-
-        return NeonLedger(self._pool)
+        """The passages of the same ledger, under the same lease."""
+        return self._neon_ledger
 
     @cached_property
     def runs(self) -> Runs:

@@ -5,20 +5,29 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from shared import settings
-from shared.errors import Corrupt, GenerationRefused, Missing, RemovalNotAllowed, SourceError
+from shared.adapters.neon.ledger import NeonLedger
+from shared.adapters.neon.pool import Pool
+from shared.errors import (
+    Corrupt,
+    GenerationRefused,
+    Missing,
+    PreconditionFailed,
+    RemovalNotAllowed,
+    SourceError,
+)
 from shared.ingestion.parts import Hooks
 from shared.ingestion.plan import Plan
 from shared.ingestion.report import Report
 from shared.ingestion.run import RUNS_KEPT
 from shared.ingestion.site import Item
-from shared.ports import Embedder
+from shared.ports import Embedder, ObjectStore
 from shared.resilience.deadline import Deadline
 from shared.retrieval.digest import points_digest
 from shared.retrieval.retriever import Retriever
@@ -64,11 +73,13 @@ class Bench:
         self.site = site
         self.embedder = embedder
         self.parsed = 0
+        self.hooks = Hooks()
+        self.store: Callable[[ObjectStore], ObjectStore] = lambda store: store
 
     def _within(self, wanted: Wanted, do):
         with Parts(self.own) as parts, open_source(self.own, str(self.site), "/docs") as source:
             parts.embedder = self.embedder
-            made = ingestion(parts, Hooks())
+            made = ingestion(parts, self.hooks, self.store(parts.object_store))
             return do(made, wanted.run(made.fingerprint), _Counting(source, self))
 
     def run(self, **wanted) -> Report:
@@ -105,6 +116,14 @@ class Bench:
         asked = Wanted(str(self.site), "/docs", run_id=run_id)
         return self._within(asked, lambda made, _run, source: made.run_task(run_id, task, source, **allowed))
 
+    def take_over(self, *_: object) -> None:
+        """What another run does once this one was cut off from Postgres for longer than a lease lasts."""
+        soon = Deadline.after(SECONDS)
+        with Pool(self.own.database_url) as pool:
+            pool.statement("DELETE FROM leases", {}, soon, "let the lease run out")
+            with NeonLedger(pool).lease(soon):
+                pass
+
     def lose(self, *numbers: int) -> None:
         """Take pages out of the site."""
         for number in numbers:
@@ -123,6 +142,22 @@ class Dies(HashedWords):
 
     def embed_documents(self, texts, deadline):  # noqa: ARG002 - as in the port
         raise SourceError("the model went away")
+
+
+class Slow:
+    """A bucket in which reading the vectors takes so long that another run takes over."""
+
+    def __init__(self, own: ObjectStore, meanwhile: Callable[[], object]) -> None:
+        self._own = own
+        self._meanwhile = meanwhile
+
+    def __getattr__(self, name: str):
+        return getattr(self._own, name)
+
+    def get(self, name: str, deadline: Deadline):
+        if "/vectors-" in name:
+            self._meanwhile()
+        return self._own.get(name, deadline)
 
 
 class _Counting:
@@ -344,6 +379,28 @@ def test_a_run_that_was_asked_for_meanwhile_is_not_overtaken(bench: Bench) -> No
     first, second = bench.record("first"), bench.record("second")
     bench.run(run_id=first)
     assert (bench.status(first), bench.status(second)) == ("succeeded", "planned")
+
+
+def test_a_run_that_was_overtaken_while_it_embedded_writes_nothing(bench: Bench) -> None:
+    """Passages of a run that was taken for dead would be written over those of the run after it."""
+    bench.run()
+    before = bench.digest()
+    write_site(bench.site, pages(2, word="pears"))
+    bench.store = lambda store: Slow(store, bench.take_over)
+    with pytest.raises(PreconditionFailed, match="lost to another run"):
+        bench.run()
+    assert bench.digest() == before
+
+
+def test_a_run_that_was_overtaken_removes_nothing(bench: Bench) -> None:
+    """Pages that the run after it has put back would lose their passages."""
+    bench.run()
+    before = bench.digest()
+    bench.lose(4)
+    bench.hooks = Hooks(writing=bench.take_over)
+    with pytest.raises(PreconditionFailed, match="lost to another run"):
+        bench.run()
+    assert bench.digest() == before
 
 
 def test_what_forgotten_runs_have_staged_goes_with_them(bench: Bench) -> None:

@@ -180,6 +180,10 @@ class NeonLedger:
         with self._write(deadline, operation) as transaction:
             return len(transaction.query(_NOTE_SOURCES, id=generation_id, run=run_id))
 
+    def check_lease(self, deadline: Deadline) -> None:
+        if self._lease:
+            self._lease.check(deadline)
+
     def remove_pages(self, generation_id: str, urls: Sequence[str], deadline: Deadline) -> None:
         with self._write(deadline, f"remove pages of generation {generation_id}") as transaction:
             transaction.query(

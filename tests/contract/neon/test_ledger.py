@@ -202,6 +202,9 @@ def test_the_lease_of_a_killed_holder_is_taken_over(pool: Pool) -> None:
         with NeonLedger(pool).lease(soon()), pytest.raises(PreconditionFailed, match="lost"):
             crashed.save_pages("g1", [PageRecord("/a", "A", "h", 1)], soon())
         assert crashed.pages("g1", soon()) == {}
+        with pytest.raises(PreconditionFailed, match="lost"):
+            crashed.check_lease(soon())
+    crashed.check_lease(soon())
 
 
 def test_the_heartbeat_keeps_the_lease(pool: Pool) -> None:
