@@ -8,17 +8,16 @@ decryption, 400 INVALID_ARGUMENT for what does not decrypt, 403 and 404 in Googl
 from __future__ import annotations
 
 import base64
-import json
 import os
 import re
-import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
 
 import google_crc32c
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from tests.fakes.served import Asked, FakeApi, Refusal
 
 _PATH = re.compile(r"/v1/(?P<key>projects/.+/cryptoKeys/[^/:]+):(?P<verb>encrypt|decrypt)$")
 
@@ -35,79 +34,40 @@ class Key:
         self.versions.append(os.urandom(32))
 
 
-class KmsError(Exception):
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body = {"error": {"code": status, "message": message, "status": code}}
-
-
-class FakeKms:
-    """A server at ``url``. ``faults`` are statuses that the next calls are answered with; ``garble`` is put
-    over the next good answer; ``calls`` are the verbs that were answered well.
+class FakeKms(FakeApi):
+    """A server at ``url``. ``garble`` is put over the next good answer; ``calls`` are the verbs that were
+    answered well.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.keys: dict[str, Key] = {}
-        self.faults: list[int] = []
         self.garble: dict[str, Any] = {}
         self.calls: list[str] = []
-        fake = self
+        self.url = self.endpoint
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                status, answer = fake._answer(self.path, json.loads(body))
-                data = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    def _answer(self, path: str, body: dict[str, str]) -> tuple[int, dict[str, Any]]:
-        try:
-            name, verb = self._allowed(path)
-            answer = getattr(self, f"_{verb}")(name, self.keys[name], body)
-        except KmsError as error:
-            return error.status, error.body
+    def answer(self, asked: Asked) -> tuple[int, dict[str, Any]]:
+        name, verb = self._allowed(asked.path)
+        answer = getattr(self, f"_{verb}")(name, self.keys[name], asked.body())
         self.calls.append(verb)
         garbled, self.garble = {**answer, **self.garble}, {}
         return 200, garbled
 
     def _allowed(self, path: str) -> tuple[str, str]:
         """Key and verb of a path."""
-        if self.faults:
-            raise KmsError(self.faults.pop(0), "FAULT", "as the test wanted")
         found = _PATH.match(path)
         if not found or found["key"] not in self.keys:
-            raise KmsError(404, "NOT_FOUND", f"CryptoKey {path} not found.")
+            raise Refusal(404, "NOT_FOUND", f"CryptoKey {path} not found.")
         name, verb = found["key"], found["verb"]
         if verb not in self.keys[name].may:
-            raise KmsError(403, "PERMISSION_DENIED", f"Permission 'cloudkms.useTo{verb.title()}' denied.")
+            raise Refusal(403, "PERMISSION_DENIED", f"Permission 'cloudkms.useTo{verb.title()}' denied.")
         return name, verb
 
     def _encrypt(self, name: str, key: Key, body: dict[str, str]) -> dict[str, Any]:
         plain, bound = _sent(body, "plaintext"), _sent(body, "additionalAuthenticatedData")
         number = len(key.versions)
         if number in key.disabled:
-            raise KmsError(400, "FAILED_PRECONDITION", f"{name}/cryptoKeyVersions/{number} is not enabled.")
+            raise Refusal(400, "FAILED_PRECONDITION", f"{name}/cryptoKeyVersions/{number} is not enabled.")
         nonce = os.urandom(12)
         version = bytes([number])
         sealed = version + nonce + AESGCM(key.versions[-1]).encrypt(nonce, plain, version + bound)
@@ -127,14 +87,14 @@ class FakeKms:
             plain = AESGCM(version).decrypt(sealed[1:13], sealed[13:], sealed[:1] + bound)
         except (InvalidTag, ValueError, IndexError):
             message = "Decryption failed: the ciphertext is invalid."
-            raise KmsError(400, "INVALID_ARGUMENT", message) from None
+            raise Refusal(400, "INVALID_ARGUMENT", message) from None
         return {"plaintext": base64.b64encode(plain).decode(), "plaintextCrc32c": _checksum(plain)}
 
 
 def _sent(body: dict[str, str], name: str) -> bytes:
     data = base64.b64decode(body.get(name, ""))
     if f"{name}Crc32c" in body and body[f"{name}Crc32c"] != _checksum(data):
-        raise KmsError(400, "INVALID_ARGUMENT", f"The checksum in field {name}_crc32c did not match.")
+        raise Refusal(400, "INVALID_ARGUMENT", f"The checksum in field {name}_crc32c did not match.")
     return data
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from tests.fakes.served import Refusal
 
 _CODES = {
     400: "INVALID_ARGUMENT",
@@ -18,13 +18,9 @@ _CODES = {
 }
 
 
-class RunError(Exception):
+class RunError(Refusal):
     """An error answer: its HTTP status, and what the API says."""
 
     def __init__(self, status: int, message: str, *, retry_after: str = "") -> None:
-        super().__init__(message)
-        self.status = status
-        self.headers = {"Retry-After": retry_after} if retry_after else {}
-        self.body: dict[str, Any] = {
-            "error": {"code": status, "message": message, "status": _CODES.get(status, "UNKNOWN")}
-        }
+        headers = {"Retry-After": retry_after} if retry_after else {}
+        super().__init__(status, _CODES.get(status, "UNKNOWN"), message, headers=headers)

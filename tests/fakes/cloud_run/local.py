@@ -29,7 +29,7 @@ from tests.fakes.cloud_run.server import FakeCloudRun
 from tests.fakes.cloud_run.state import Store
 from tests.fakes.cloud_run.v1 import V1
 from tests.fakes.cloud_run.v2 import V2
-from tests.fakes.scheduler import SchedulerError, SchedulerState
+from tests.fakes.scheduler import SchedulerState
 
 Json = dict[str, Any]
 _JOB = re.compile(r"/v2/(projects/[^/]+/locations/[^/]+)/jobs/([^/:]+)$")
@@ -75,7 +75,7 @@ class LocalCloudRun:
         self.store = self.stores[self.region]
         self.jobs = DeployableJobs(list(self.stores.values()))
         regional = [api(store) for store in self.stores.values() for api in (V1, V2)]
-        rest = (self.monitoring, Scheduler(self.scheduler), self.tokens)
+        rest = (self.monitoring, self.scheduler, self.tokens)
         self.api = FakeCloudRun(*regional, *rest, jobs=self.jobs)
 
     @property
@@ -125,22 +125,6 @@ class DeployableJobs(JobsState):
             response = {"@type": "type.googleapis.com/google.cloud.run.v2.Job", **job}
             name = f"{found[1]}/operations/update-{next(self._numbers)}"
             return {"name": name, "metadata": response, "done": True, "response": response}
-
-
-class Scheduler:
-    """Cloud Scheduler's API on the same port."""
-
-    def __init__(self, state: SchedulerState) -> None:
-        self._state = state
-
-    def owns(self, path: str) -> bool:
-        return self._state.owns(path)
-
-    def answer(self, method: str, path: str, query: dict[str, str], _body: Json) -> Json:
-        try:
-            return self._state.answer(method, path, query)
-        except SchedulerError as error:
-            raise RunError(error.status, str(error)) from error
 
 
 class Tokens:
