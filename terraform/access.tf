@@ -31,20 +31,25 @@ locals {
     ]
     backup_neon = [
       { may = "use", prefixes = ["spool/"] },
-      { may = "read", prefixes = ["deletions/", "releases/", "golden/"] },
+      { may = "add", prefixes = ["deletions/"] },
+      { may = "read", prefixes = ["releases/", "golden/"] },
     ]
     backup_qdrant = [
       { may = "use", prefixes = ["spool/"] },
-      { may = "read", prefixes = ["deletions/", "releases/", "golden/"] },
+      { may = "add", prefixes = ["deletions/"] },
+      { may = "read", prefixes = ["releases/", "golden/"] },
     ]
   }
 
-  # function -> what it may do with recovery points
+  # function -> what it may do under which prefixes of the buckets of recovery points
   backup_grants = {
-    backup_neon   = "use"
-    backup_qdrant = "use"
-    drill         = "add"
-    health        = "read"
+    backup_neon   = [{ may = "use", prefixes = ["points/", "recovery/", "deletions/"] }]
+    backup_qdrant = [{ may = "use", prefixes = ["points/", "recovery/", "deletions/"] }]
+    drill = [
+      { may = "add", prefixes = ["points/", "recovery/"] },
+      { may = "read", prefixes = ["deletions/"] },
+    ]
+    health = [{ may = "read", prefixes = ["points/", "recovery/"] }]
   }
 
   roles = {
@@ -66,11 +71,13 @@ locals {
     ]) : "${grant.name}/${grant.role}" => grant },
     { for grant in flatten([
       for place, bucket in local.backup_places : [
-        for key, may in local.backup_grants : [
-          for role in local.roles[may] : {
-            name = "${place}/${key}/${may}", bucket = bucket.name, member = module.function[key].member,
-            role = role, prefixes = ["points/", "recovery/"]
-          }
+        for key, grants in local.backup_grants : [
+          for grant in grants : [
+            for role in local.roles[grant.may] : {
+              name = "${place}/${key}/${grant.may}", bucket = bucket.name, member = module.function[key].member,
+              role = role, prefixes = grant.prefixes
+            }
+          ]
         ]
       ]
     ]) : "${grant.name}/${grant.role}" => grant },

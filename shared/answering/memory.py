@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
 
-from shared.errors import DependencyError, PreconditionFailed
+from shared.errors import DependencyError, Missing, PreconditionFailed
 from shared.ports import Deletion, Memory, ObjectStore, Turn
 from shared.resilience.deadline import Deadline
 
@@ -81,6 +82,15 @@ class DeletionList:
     def apply(self, memory: Memory, deadline: Deadline) -> int:
         """Carry the list out on a database, such as a restored one; the number of answers removed."""
         return memory.apply_deletions(list(self.read(deadline)), deadline)
+
+    def copy_to(self, other: DeletionList, deadline: Deadline) -> int:
+        """List there what is listed here; the number of deletions that were not. Errors: the stores'."""
+        there = {info.name for info in other.store.list(_FOLDER, deadline)}
+        missing = [info.name for info in self.store.list(_FOLDER, deadline) if info.name not in there]
+        for name in missing:
+            with suppress(Missing, PreconditionFailed):  # a life cycle rule, or another run, was faster
+                other.store.put(name, self.store.get(name, deadline)[0], deadline, if_generation_match=0)
+        return len(missing)
 
     def complete(self, memory: Memory, since: float, deadline: Deadline) -> int:
         """List what the database deleted since then (Unix seconds) while the bucket was away."""

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -27,6 +27,7 @@ from shared.recovery.sealed import NewerFormat, read_manifest
 from shared.resilience.deadline import Deadline
 
 MarkKind = Literal["holds", "verified", "drills"]
+MARK_KINDS = get_args(MarkKind)
 _STAMP = "%Y%m%dT%H%M%S.%fZ"
 _DEPTH = 2
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from shared.errors import Corrupt, Missing, PreconditionFailed
 from shared.ports import ObjectInfo, ObjectStore
+from shared.recovery.catalogue import MARK_KINDS
 from shared.recovery.point import PREFIX, SERVICE, Manifest, manifest_name, record_name
 from shared.recovery.sealed import read_manifest
 from shared.resilience.deadline import Deadline
@@ -51,6 +53,26 @@ def copy_point(
         _send(source, target, info, expected.get(info.name, ""), deadline)
         sent, size = sent + 1, size + info.size
     return Copied(sent, size, len(wanted) + len(last) - sent)
+
+
+def copy_marks(source: ObjectStore, target: ObjectStore, deadline: Deadline) -> int:
+    """Copy what is known of the points that lie in both buckets: holds, verifications, drills; the number of
+    marks. Without them retention in the other bucket would let go of a point that is on hold here. Errors:
+    those of the stores.
+    """
+    there = {info.name for info in target.list(PREFIX, deadline)}
+    missing = [info.name for info in source.list(PREFIX, deadline) if info.name not in there]
+    wanted = [name for name in missing if _is_mark(name) and manifest_name(name.split("/")[1]) in there]
+    for name in wanted:
+        # What is gone by now, or was copied by another run, needs no copy.
+        with suppress(Missing, PreconditionFailed):
+            target.put(name, source.get(name, deadline)[0], deadline, if_generation_match=0)
+    return len(wanted)
+
+
+def _is_mark(name: str) -> bool:
+    kind, *rest = name.removeprefix(PREFIX).split("/")[1:]
+    return kind in MARK_KINDS and len(rest) == 1
 
 
 def _digests(manifest: Manifest) -> dict[str, str]:

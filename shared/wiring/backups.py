@@ -11,11 +11,12 @@ from typing import Any
 
 import msgspec
 
+from shared.answering.memory import DeletionList
 from shared.errors import LecternError, Missing, SettingsError, StackError
 from shared.ports import ObjectStore
 from shared.recovery.catalogue import Catalogue, read_catalogue, write_mark
 from shared.recovery.configuration import FILES, PART, VALUES, read_file
-from shared.recovery.copying import Copied, copy_point
+from shared.recovery.copying import Copied, copy_marks, copy_point
 from shared.recovery.point import SERVICE
 from shared.recovery.prune import Pruned, prune
 from shared.recovery.retention import DAY, Decision, Policy, decide
@@ -30,6 +31,7 @@ from shared.wiring.point_cipher import point_cipher
 Say = Callable[[str], None]
 LIST_SECONDS = 120.0
 PRUNE_SECONDS = 600.0
+COPY_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +124,33 @@ def _mark(settings: Settings, point: str, word: str, reason: str) -> None:
 
 
 def keep(settings: Settings, *, apply: bool, progress: Say = lambda _line: None) -> Kept:
-    """Decide which points stay; with ``apply`` remove the others, in the second bucket too."""
+    """Decide which points stay; with ``apply`` remove the others, in the second bucket too. Nothing is
+    removed there unless what is known of the points here got there before.
+    """
+    second = apply and bool(settings.backup_copy_bucket)
+    unknown = _copy_marks(settings) if second else None
     with Parts(with_bucket(settings)) as parts:
         kept = _keep(parts.point_store, settings, apply=apply, progress=progress)
     if apply:
         _refresh(settings)
-    if apply and settings.backup_copy_bucket:
+    if unknown:
+        raise unknown
+    if second:
         with second_bucket(settings) as copies:
             _keep(copies, settings, apply=True, progress=progress)
     return kept
+
+
+def _copy_marks(settings: Settings) -> LecternError | None:
+    """Tell the second bucket what is known of the points here, before any of it is removed with its point: a
+    hold, or that it was released. What went wrong, if anything did; retention goes on here all the same.
+    """
+    try:
+        with Parts(with_bucket(settings)) as parts, second_bucket(settings) as copies:
+            copy_marks(parts.point_store, copies, Deadline.after(LIST_SECONDS))
+    except LecternError as error:
+        return error
+    return None
 
 
 def _keep(store: ObjectStore, settings: Settings, *, apply: bool, progress: Say) -> Kept:
@@ -145,14 +165,10 @@ def copy(settings: Settings, point: str, progress: Say = lambda _line: None) -> 
     """Copy a point to the second bucket, or finish a copy that was begun."""
     if not settings.backup_copy_bucket:
         raise SettingsError(["LECTERN_BACKUP_COPY_BUCKET is missing: there is no second bucket to copy to"])
-    deadline = Deadline.after(_copy_seconds(settings))
+    deadline = Deadline.after(COPY_SECONDS)
     with Parts(with_bucket(settings)) as parts, second_bucket(settings) as copies:
         read_catalogue(parts.point_store, deadline).find(point)
         return copy_point(parts.point_store, copies, point, deadline, progress)
-
-
-def _copy_seconds(_settings: Settings) -> float:
-    return 3600.0
 
 
 @contextmanager
@@ -166,13 +182,17 @@ def second_bucket(settings: Settings) -> Iterator[ObjectStore]:
 
 
 def after_commit(settings: Settings, point: str, warn: Say = lambda _line: None) -> tuple[str, ...]:
-    """What follows once a point is committed: a copy in the second bucket, retention, the status for health.
+    """What follows once a point is committed: a copy in the second bucket, the list of deletions beside the
+    points, retention, the status for health.
 
     Raises nothing: the point is whole whatever becomes of this. What did not work is told to ``warn`` and
     returned, and is done by the next backup.
     """
     problems: list[str] = []
-    steps: list[Callable[[], object]] = [lambda: _refusals(keep(settings, apply=True), problems)]
+    steps: list[Callable[[], object]] = [
+        lambda: _copy_deletions(settings),
+        lambda: _refusals(keep(settings, apply=True), problems),
+    ]
     if settings.backup_copy_bucket:
         steps.insert(0, lambda: _copy_what_is_missing(settings, point))
     # Once more at the end: health must learn of the new point also when old ones could not be removed.
@@ -199,6 +219,20 @@ def _copy_what_is_missing(settings: Settings, point: str) -> None:
     young = [one.id for one in known if one.id not in there and one.at > since and one.id != point]
     for identity in (point, *young):
         copy(settings, identity)
+
+
+def _copy_deletions(settings: Settings) -> None:
+    """Put the list of deletions where the points are: who restores one after the loss of the first bucket must
+    not bring back what readers had deleted.
+    """
+    deadline = Deadline.after(LIST_SECONDS)
+    with Parts(with_bucket(settings)) as parts:
+        beside = DeletionList(parts.point_store)
+        if settings.storage_bucket not in {"", point_bucket(settings)}:
+            DeletionList(parts.object_store).copy_to(beside, deadline)
+        if settings.backup_copy_bucket:
+            with second_bucket(settings) as copies:
+                beside.copy_to(DeletionList(copies), deadline)
 
 
 def _refresh(settings: Settings) -> None:

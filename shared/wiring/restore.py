@@ -26,6 +26,7 @@ from shared.wiring import restored, upkeep, vectors
 from shared.wiring.alone import alone
 from shared.wiring.backup import direct_address
 from shared.wiring.backups import LIST_SECONDS, Say
+from shared.wiring.buckets import point_bucket
 from shared.wiring.parts import Parts
 from shared.wiring.point_cipher import point_cipher
 from shared.wiring.schedules import schedules
@@ -241,10 +242,12 @@ class _Work:
             self._forget(parts)
 
     def _forget(self, parts: Parts) -> None:
-        if self._settings.storage_bucket:
-            gone = DeletionList(self._parts.object_store).apply(
-                parts.memory, self._deadline.within(UPKEEP_SECONDS)
-            )
+        """As listed in the bucket, and beside the points: the bucket may have been lost with its region."""
+        stores = [self._parts.point_store]
+        if self._settings.storage_bucket not in {"", point_bucket(self._settings)}:
+            stores.append(self._parts.object_store)
+        for store in stores:
+            gone = DeletionList(store).apply(parts.memory, self._deadline.within(UPKEEP_SECONDS))
             self._summary = replace(self._summary, deletions=self._summary.deletions + gone)
 
     def _refuse_a_full_index(self) -> None:

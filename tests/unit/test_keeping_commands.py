@@ -11,9 +11,12 @@ from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
 from shared import settings as settings_module
+from shared.answering.memory import DeletionList
 from shared.cli.main import main
 from shared.embedded.folder import FolderStore
 from shared.embedded.key_file import KeyFile, make_key_file
+from shared.ports import Deletion
+from shared.recovery.catalogue import read_catalogue
 from shared.recovery.crypto import PointCipher
 from shared.recovery.point import PartName, manifest_name, point_id
 from shared.recovery.sealed import committed_points
@@ -90,6 +93,38 @@ def test_a_copy_is_kept_by_the_same_rules(shell: Shell) -> None:
     shell.run("backups", "prune", "--apply")
     copies = FolderStore(shell.folder / "second")
     assert len({info.name.split("/")[1] for info in copies.list("points/", soon())}) == 2
+
+
+def test_what_is_held_or_proved_stays_in_the_second_bucket_too(shell: Shell) -> None:
+    """After the loss of a region, the point that a court asked for and the only proved one would be gone."""
+    shell.environ["LECTERN_BACKUP_KEEP_DAYS"] = "0"
+    oldest, middle, newest = (point_id(day(number)) for number in range(3))
+    for point in (oldest, middle, newest):
+        shell.run("backups", "copy", point)
+    shell.run("backups", "hold", oldest, "--reason", "case 12")
+    shell.run("verify", middle)
+    copies = FolderStore(shell.folder / "second")
+    for _ in range(2):
+        shell.run("backups", "prune", "--apply")
+        there = read_catalogue(copies, soon()).points
+        assert [one.id for one in there] == [newest, middle, oldest]
+        assert [one.hold for one in there] == [None, None, "case 12"]
+        assert there[1].verified
+    shell.run("backups", "release", oldest)
+    shell.run("backups", "prune", "--apply")
+    assert list(committed_points(copies, soon())) == [middle, newest]
+
+
+def test_what_readers_deleted_is_known_where_the_points_are(shell: Shell) -> None:
+    """After the loss of the bucket a restore would bring back conversations that readers had deleted."""
+    own = settings_module.load({**shell.environ, "LECTERN_BACKUP_BUCKET": (shell.folder / "points").as_uri()})
+    cut_point(FolderStore(shell.folder / "points"), day(0))
+    gone = [Deletion(f"c{number}", day(number).timestamp()) for number in range(2)]
+    for one in gone:
+        DeletionList(shell.store).add(one, soon())
+        assert backups.after_commit(own, point_id(day(0))) == ()
+    for name in ("points", "second"):
+        assert list(DeletionList(FolderStore(shell.folder / name)).read(soon())) == gone
 
 
 def test_verification_leaves_its_result(shell: Shell) -> None:
@@ -187,7 +222,7 @@ def test_a_backup_is_copied_and_so_are_those_whose_copy_failed(shell: Shell, tmp
     )
     (shell.folder / "second").write_text("no folder")
     problems = backups.after_commit(own, point_id(day(1)))
-    assert len(problems) == 2  # neither copied nor pruned there
+    assert len(problems) == 3  # neither the point nor the deletions were copied, and nothing was pruned there
     assert all("second" in problem for problem in problems)
     status = read_status(shell.store, soon())
     assert status
