@@ -128,7 +128,8 @@ class DataBucket:
 class BackupBucket:
     """The bucket of recovery points: the setting ``backup_bucket``. ``retention_days`` forbids anybody to
     delete a younger object; with ``retention_locked`` nobody can shorten it again, ever.
-    ``second_location`` is where the bucket of the setting ``backup_copy_bucket`` lies.
+    ``second_location`` is where the bucket of the setting ``backup_copy_bucket`` lies. With
+    ``delete_after_days`` (0: off) the bucket itself deletes everything of that age, points on hold included.
     """
 
     location: str = ""
@@ -136,7 +137,7 @@ class BackupBucket:
     retention_locked: bool = False
     soft_delete_days: int = value(30, check=between(7, 90))
     noncurrent_days: int = value(30, check=between(1, 3650))
-    delete_after_days: int = value(400, check=between(1, 3650))
+    delete_after_days: int = value(0, check=between(0, 3650))
     second_location: str = ""
 
 

@@ -222,7 +222,7 @@ def _copy_what_is_missing(settings: Settings, point: str) -> None:
 
 
 def _copy_deletions(settings: Settings) -> None:
-    """Put the list of deletions where the points are: who restores one after the loss of the first bucket must
+    """Put the list of deletions where the points are: who restores one after the loss of the bucket must
     not bring back what readers had deleted.
     """
     deadline = Deadline.after(LIST_SECONDS)

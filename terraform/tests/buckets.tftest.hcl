@@ -29,6 +29,10 @@ run "recovery_points_cannot_be_deleted_or_published" {
     condition     = google_kms_crypto_key_iam_member.decrypter["drill"].role == "roles/cloudkms.cryptoKeyDecrypter" && google_kms_crypto_key_iam_member.encrypter["backup_neon"].role == "roles/cloudkms.cryptoKeyEncrypter"
     error_message = "who wraps and who unwraps"
   }
+  assert {
+    condition     = length([for rule in google_storage_bucket.this.lifecycle_rule : rule if one(rule.action).type == "Delete" && one(rule.condition).age == 90]) == 1
+    error_message = "asked for, everything goes by age"
+  }
 }
 
 run "without_retention" {
@@ -44,6 +48,10 @@ run "without_retention" {
   assert {
     condition     = length(google_storage_bucket.this.retention_policy) == 0
     error_message = "0 days is no policy"
+  }
+  assert {
+    condition     = alltrue([for rule in google_storage_bucket.this.lifecycle_rule : one(rule.condition).days_since_noncurrent_time > 0 if one(rule.action).type == "Delete"])
+    error_message = "unasked, the bucket must delete nothing that is live: a point on hold, or the only verified one"
   }
   assert {
     condition     = length(google_kms_crypto_key.recovery) == 0 && length(google_kms_crypto_key_iam_member.encrypter) == 0

@@ -142,8 +142,8 @@ def _is_backup(one: Resource) -> bool:
 def _kept(one: Resource) -> Iterator[str]:
     retention = int(_first(one, "retention_policy").get("retention_period") or 0)
     soft = int(_first(one, "soft_delete_policy").get("retention_duration_seconds") or 0)
-    ages = [
-        _first_in(rule, "condition").get("age")
+    expiries = [
+        _first_in(rule, "condition")
         for rule in one.values.get("lifecycle_rule", [])
         if _first_in(rule, "action").get("type") == "Delete"
     ]
@@ -151,8 +151,10 @@ def _kept(one: Resource) -> Iterator[str]:
         yield f"{one.address} has no retention"
     if soft < 7 * DAY:
         yield f"{one.address} keeps what was deleted for less than a week"
-    if not any(age and age * DAY > retention for age in ages):
-        yield f"{one.address} never expires anything, or tries to while it may not"
+    if not any(each.get("days_since_noncurrent_time") for each in expiries):
+        yield f"{one.address} never lets go of old versions"
+    if not all(each.get("days_since_noncurrent_time") for each in expiries):
+        yield f"{one.address} deletes by age what is on hold, and the only point that was verified"
     if not one.values.get("encryption") and not one.unknown.get("encryption"):
         yield f"{one.address} is not encrypted with a key of its own"
 

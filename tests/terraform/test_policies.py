@@ -93,6 +93,11 @@ SPOILED = [
     ('module.backup_bucket["first"].google_storage_bucket.this', "soft_delete_policy", []),
     ('module.backup_bucket["first"].google_storage_bucket.this', "uniform_bucket_level_access", False),
     ('module.backup_bucket["first"].google_storage_bucket.this', "lifecycle_rule", []),
+    (
+        'module.backup_bucket["first"].google_storage_bucket.this',
+        "lifecycle_rule.1",
+        {"action": [{"type": "Delete"}], "condition": [{"age": 400}]},
+    ),
     ('module.backup_bucket["first"].google_storage_bucket.this', "force_destroy", True),
     ('google_storage_bucket_iam_member.function["data/chat/use/roles/storage.objectUser"]', "condition", []),
     (
@@ -258,6 +263,20 @@ def test_jobs_schedules_and_options_are_those_of_the_file(plans: Plans, environm
         data["soft_delete_policy"][0]["retention_duration_seconds"]
         == read.buckets.data.soft_delete_days * 86_400
     )
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_backups_may_list_deletions_where_the_code_does(plans: Plans, environment: str) -> None:
+    """The list of what readers deleted would not be completed, nor be where the points are after a loss."""
+    planned = {one.address: one for one in resources(plans[environment])}
+    for key in ("backup_neon", "backup_qdrant"):
+        for name in (
+            f"data/{key}/add/roles/storage.objectCreator",
+            f"data/{key}/add/roles/storage.objectViewer",
+            f"first/{key}/use/roles/storage.objectUser",
+        ):
+            grant = planned[f'google_storage_bucket_iam_member.function["{name}"]']
+            assert "/objects/deletions/" in grant.values["condition"][0]["expression"]
 
 
 def test_every_option_changes_the_plan(plans: Plans) -> None:

@@ -84,16 +84,20 @@ resource "google_storage_bucket" "this" {
     default_kms_key_name = google_kms_crypto_key.bucket.id
   }
 
-  # Lectern's own retention decides which points go; this is for what it no longer knows of.
-  lifecycle_rule {
-    action {
-      type = "Delete"
-    }
-    condition {
-      age = var.spec.delete_after_days
+  # Lectern's own retention decides which points go. A rule by age knows of no hold and of no verified point.
+  dynamic "lifecycle_rule" {
+    for_each = var.spec.delete_after_days > 0 ? [var.spec.delete_after_days] : []
+    content {
+      action {
+        type = "Delete"
+      }
+      condition {
+        age = lifecycle_rule.value
+      }
     }
   }
 
+  # What Lectern deleted, and the bucket kept as a version.
   lifecycle_rule {
     action {
       type = "Delete"

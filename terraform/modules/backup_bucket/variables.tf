@@ -13,11 +13,11 @@ variable "spec" {
     retention_locked  = optional(bool, false)
     soft_delete_days  = optional(number, 30)
     noncurrent_days   = optional(number, 30)
-    delete_after_days = optional(number, 400)
+    delete_after_days = optional(number, 0)
   })
 
   validation {
-    condition     = var.spec.delete_after_days > var.spec.retention_days
+    condition     = var.spec.delete_after_days == 0 || var.spec.delete_after_days > var.spec.retention_days
     error_message = "delete_after_days must be more than retention_days: an object that may not be deleted cannot expire."
   }
 }
