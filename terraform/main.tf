@@ -50,7 +50,6 @@ module "function" {
   module_name = each.key
   regions     = each.key == "chat" ? local.chat_regions : [local.region]
   environment = var.environment
-  project     = local.project
   image       = var.image
   spec        = each.value
   secrets     = local.config.secrets
@@ -77,7 +76,6 @@ module "job" {
   name        = "${local.names[each.key]}-job"
   region      = local.region
   environment = var.environment
-  project     = local.project
   image       = var.image
   spec        = each.value
   secrets     = local.config.secrets
@@ -172,7 +170,6 @@ module "monitoring" {
   source = "./modules/monitoring"
 
   project     = local.project
-  region      = local.region
   environment = var.environment
   services    = [for key in keys(local.functions) : local.names[key]]
   thresholds = merge(

@@ -3,7 +3,6 @@ variables {
   module_name = "chat"
   regions     = ["europe-west1"]
   environment = "staging"
-  project     = "lectern-staging"
   image       = "europe-west1-docker.pkg.dev/p/lectern/lectern@sha256:0000000000000000000000000000000000000000000000000000000000000000"
   spec        = { memory = "1Gi", min_instances = 1, max_instances = 3, public = true, secrets = ["GEMINI_API_KEY"] }
   secrets     = { GEMINI_API_KEY = { secret = "lectern-gemini-api-key", version = "7" } }

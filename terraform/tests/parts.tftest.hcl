@@ -35,7 +35,6 @@ run "a_job_is_started_by_its_function_alone" {
     name        = "lectern-ingest-job"
     region      = "europe-west1"
     environment = "staging"
-    project     = "p"
     image       = "r/lectern@sha256:0000000000000000000000000000000000000000000000000000000000000000"
     spec        = { cpu = 2, memory = "2Gi", parallelism = 4, timeout_seconds = 7200 }
     secrets     = {}

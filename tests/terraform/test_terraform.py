@@ -23,6 +23,16 @@ def test_the_configuration_is_valid(workspace: Workspace) -> None:
     assert "Success! The configuration is valid." in workspace.must("validate")
 
 
+def test_every_variable_is_read() -> None:
+    """An operator would set something that changes nothing; Terraform itself does not say so."""
+    unread = []
+    for folder in {file.parent for file in (ROOT / "terraform").rglob("variables.tf")}:
+        text = "".join(file.read_text() for file in sorted(folder.glob("*.tf")))
+        names = re.findall(r'^variable "(\w+)"', text, re.MULTILINE)
+        unread += [f"{folder.name}: {name}" for name in names if not re.search(rf"\bvar\.{name}\b", text)]
+    assert unread == []
+
+
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_each_environment_has_a_plan(plans: dict[str, dict[str, Any]], environment: str) -> None:
     """The first apply in an empty project would fail."""

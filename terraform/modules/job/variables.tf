@@ -11,10 +11,6 @@ variable "environment" {
   type = string
 }
 
-variable "project" {
-  type = string
-}
-
 variable "image" {
   description = "First image; empty for Google's page that says hello."
   type        = string

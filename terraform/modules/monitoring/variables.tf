@@ -6,10 +6,6 @@ variable "project_number" {
   type = string
 }
 
-variable "region" {
-  type = string
-}
-
 variable "environment" {
   type = string
 }
