@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -416,6 +417,17 @@ def test_a_first_page_that_fails_hides_no_language(server: WebServer, own: Setti
     with closing(SafeFetcher(url, allowed_hosts=own.site_allowed_hosts, sleep=lambda _seconds: None)) as web:
         found = read(WebSite(web, url))
     assert list(pages(found)) == [f"{url}/docs/b", f"{url}/fr/docs/a"]
+
+
+def test_a_first_page_that_is_nested_too_deeply_holds_nothing_up(server: WebServer, own: Settings) -> None:
+    """One page could hold a run for hours before it began, where no deadline ends it."""
+    url = server.url
+    serve(server, {**two_languages(url), "docs/a/index.html": article("a", "<div><!--</div>-->" * 100_000)})
+    started = time.process_time()
+    found = visit(own, url)
+    assert time.process_time() - started < 5.0
+    assert list(pages(found)) == [f"{url}/docs/b", f"{url}/fr/docs/a"]
+    assert lines(found) == [f"{url}/docs/a: {url}/docs/a cannot be read: it is nested too deeply."]
 
 
 @pytest.mark.parametrize("status", [403, 503])
