@@ -10,7 +10,7 @@ from shared.ingestion.economy import Economy, Reusable
 from shared.ingestion.failover import Contents, Failover
 from shared.ingestion.generations import Generations
 from shared.ingestion.parts import Hooks, Rules, Work
-from shared.ingestion.plan import check_removal
+from shared.ingestion.plan import check_lost, check_removal
 from shared.ingestion.report import Report
 from shared.ingestion.stage import Removal
 from shared.ingestion.study import Study
@@ -84,6 +84,7 @@ class Applier:
         told = stage.removal()
         allowed = {*told.allowed, *((told.shown or gone) if run.allow_removal else ())}
         try:
+            check_lost(run.id, study.lost, study.why, allowed=allowed)
             check_removal(run.id, study.found, self._rules.removal_limit, study.why, allowed=allowed)
         except RemovalNotAllowed:
             stage.put_removal(Removal(gone, told.allowed))
@@ -114,7 +115,7 @@ class Applier:
         )
         left = work.ports.pages.differences(work.run.id, made.id, work.steps.one())
         writer = self._writer(made.id, statistics)
-        self._write(writer, len(left.added) + len(left.changed))
+        self._write(writer, len({*left.added, *left.changed}.difference(self._study.lost)))
         writer.remove(left.removed)
         self._generations.verify(made.id, work.ports.chunks.totals(made.id, work.steps.one())[1])
         self._pass_gate(made.id)

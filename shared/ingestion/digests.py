@@ -25,3 +25,11 @@ def place_of(hashed: str) -> str:
     """
     parts = hashed.split(":", 2)
     return parts[1] if len(parts) == 3 else ""  # noqa: PLR2004 - kind, place, content
+
+
+def place_alone(hashed: str) -> str:
+    """A hash that tells of which place ``hashed`` is, and stands for nothing that was read there: the page is
+    read again, and its address is known should that fail. Empty where the place is not told.
+    """
+    place = place_of(hashed)
+    return f"place:{place}:" if place else ""

@@ -56,8 +56,10 @@ class Work:
         """Task and number of the parts that hold pages which differ from the generation's."""
         return self.ports.pages.parts(self.run.id, generation, self.steps.one())
 
-    def urls(self, generation: str, part: tuple[int, int]) -> dict[str, bool]:
-        """Pages of a part that differ from the generation's, and whether the generation has them."""
+    def urls(self, generation: str, part: tuple[int, int] | None) -> dict[str, bool]:
+        """Pages of a part, or of none, that differ from the generation's, and whether the generation has
+        them.
+        """
         return self.ports.pages.urls(self.run.id, generation, part, self.steps.one())
 
     def save_share(self, share: RunShare) -> int:

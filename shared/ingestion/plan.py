@@ -15,6 +15,8 @@ DRIFT = 0.5
 FEWEST_REMOVED = 5
 """Fewer pages may go, as long as half of the site stays: in a small site one page is a large share."""
 CHARACTERS_A_TOKEN = 4
+NAMED = 5
+"""Pages that an error names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,21 @@ def check_removal(
         "Nothing was changed.",
         hint="If the site really has lost them: "
         f"`lectern ingest --run {run} --allow-removal`. If not, check the place that was read.",
+    )
+
+
+def check_lost(run: str, lost: Collection[str], why: str, *, allowed: Collection[str] = ()) -> None:
+    """Raise :class:`~shared.errors.RemovalNotAllowed` when a new generation, which is built because of
+    ``why``, would lack pages that readers have and that could not be read now.
+    """
+    if not (missing := sorted(set(lost).difference(allowed))):
+        return
+    more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+    raise RemovalNotAllowed(
+        f"A new generation is built, because {why}, and {len(missing)} pages that readers have could not be "
+        f"read for it: {', '.join(missing[:NAMED])}{more}. Nothing was changed.",
+        hint="Run it again when they can be read: what was read is kept. To go on without them: "
+        f"`lectern ingest --run {run} --allow-removal`.",
     )
 
 

@@ -9,6 +9,7 @@ from hashlib import blake2b
 import msgspec
 
 from shared.ingestion.chunking import chunk_page
+from shared.ingestion.digests import place_alone
 from shared.ingestion.index_points import content_hash, dense_text, headings_text, text_hash
 from shared.ingestion.parts import Progress, Work
 from shared.ingestion.site import EVERYTHING, Item, Refused, Share, Source
@@ -89,12 +90,21 @@ def texts_of(chunks: tuple[Chunk, ...]) -> dict[str, str]:
 
 
 class ShareReader:
-    """Reads one share of a run. ``embeds`` says whether there is an embedding model to claim texts for."""
+    """Reads one share of a run. ``embeds`` says whether there is an embedding model to claim texts for,
+    ``live`` names the generation that readers see.
+    """
 
     def __init__(
-        self, work: Work, task: int, *, embeds: bool, on_refused: Callable[[str], object] = lambda _line: None
+        self,
+        work: Work,
+        task: int,
+        *,
+        embeds: bool,
+        live: str = "",
+        on_refused: Callable[[str], object] = lambda _line: None,
     ) -> None:
         self._work = work
+        self._live = live
         self._task = task
         self._embeds = embeds
         self._on_refused = on_refused
@@ -111,7 +121,7 @@ class ShareReader:
         site no longer has is forgotten.
         """
         run, pages = self._work.run, self._work.ports.pages
-        known = pages.known(run.id, run.generation, self._work.steps.one())
+        known = self._known()
         share = share_of(self._task, run.tasks)
 
         def told(_what: str, done: int, total: int) -> None:
@@ -126,6 +136,16 @@ class ShareReader:
         self._flush_kept()
         pages.close(run.id, self._task, sorted(self._met), self._work.steps.one())
         return self._share()
+
+    def _known(self) -> dict[str, str]:
+        """For a new generation everything is read: what readers have tells the addresses alone."""
+        run, pages, steps = self._work.run, self._work.ports.pages, self._work.steps
+        known = pages.known(run.id, run.generation, steps.one())
+        if not run.generation and self._live:
+            others = pages.known(run.id, self._live, steps.one())
+            alone = {url: place_alone(hashed) for url, hashed in others.items() if url not in known}
+            known |= {url: hashed for url, hashed in alone.items() if hashed}
+        return known
 
     def _take(self, item: Item) -> None:
         if item.url in self._met:
@@ -143,7 +163,9 @@ class ShareReader:
             self._flush()
 
     def _refuse(self, refused: Refused) -> None:
-        """What was indexed of the page earlier stays: it may well be there."""
+        """What was indexed of the page earlier stays, because it may well be there. A new generation cannot
+        take it over: there it is counted as lost.
+        """
         self._on_refused(str(refused))
         if len(self._refused) < MOST_REFUSED:
             self._refused.append(str(refused).replace("\x00", ""))
@@ -159,11 +181,9 @@ class ShareReader:
     def _flush_kept(self) -> None:
         if not self._kept:
             return
-        work, kept = self._work, self._kept
+        work, kept, of = self._work, self._kept, self._work.run.generation or self._live
         self._kept = []
-        work.steps.patiently(
-            lambda limit: work.ports.pages.keep(work.run.id, work.run.generation, self._task, kept, limit)
-        )
+        work.steps.patiently(lambda limit: work.ports.pages.keep(work.run.id, of, self._task, kept, limit))
         work.save_share(self._share())
 
     def _flush(self) -> None:

@@ -15,12 +15,15 @@ from shared.ports import Differences, Generation, PlanCounts, RunShare
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """What was read against the ``live`` generation. ``why`` says why a new one is needed, if one is."""
+    """What was read against the ``live`` generation. ``why`` says why a new one is needed, if one is; then
+    ``lost`` are the pages among the removed that could not be read for it.
+    """
 
     work: Work
     live: Generation | None
     found: Differences
     why: str
+    lost: tuple[str, ...] = ()
 
     def plan(self) -> Plan:
         """The plan, for a person."""
@@ -45,7 +48,14 @@ class Student:
 
     def read(self, work: Work, task: int) -> RunShare:
         """Bring one share of the stage to what the site says now."""
-        reader = ShareReader(work, task, embeds=self._embeds, on_refused=self._hooks.refused)
+        live = self._generations.live()
+        reader = ShareReader(
+            work,
+            task,
+            embeds=self._embeds,
+            live=live.id if live else "",
+            on_refused=self._hooks.refused,
+        )
         share = reader.read(self._source, self._hooks.reading)
         work.save_share(share)
         return share
@@ -70,12 +80,14 @@ class Student:
             work = replace(work, run=replace(work.run, generation=""))
             self.read_all(work)
             found = _differences(work, live)
+        lost = _lost(work, live, why)
+        found = _without(found, lost)
         if not (found.added or found.changed or found.unchanged):
             raise SourceError(
                 f"There is no page to ingest in {work.run.place}.",
                 hint="Give a folder with Markdown (.md, .mdx) or with a built Docusaurus site.",
             )
-        return Study(self._planned(work, found, why), live, found, why)
+        return Study(self._planned(work, found, why), live, found, why, lost)
 
     def _planned(self, work: Work, found: Differences, why: str) -> Work:
         counts = _counts(work, found, why, self._generations, self._rules)
@@ -90,14 +102,28 @@ def recorded_study(work: Work, generations: Generations, rules: Rules) -> Study:
     Raises ``Missing`` for a run that has not read its site yet, or has ended.
     """
     run, live = work.run, generations.live()
-    found = _differences(work, live)
+    lost = _lost(work, live, run.plan.rebuilds if run.plan else "")
+    found = _without(_differences(work, live), lost)
     if run.plan is None or not (found.added or found.changed or found.unchanged):
         detail = "it has not read its site yet" if run.plan is None else "it has ended"
         hint = "`lectern ingest --plan` makes a plan; `lectern ingest --runs` lists the runs."
         raise Missing("the ledger", f"show the plan of run {run.id}", detail, hint=hint)
     why = run.plan.rebuilds
     counts = _counts(work, found, why, generations, rules)
-    return Study(replace(work, run=replace(run, plan=counts)), live, found, why)
+    return Study(replace(work, run=replace(run, plan=counts)), live, found, why, lost)
+
+
+def _lost(work: Work, live: Generation | None, why: str) -> tuple[str, ...]:
+    """Pages that readers have and that a new generation will not: nothing was read of them."""
+    return tuple(work.urls("", None)) if live and why else ()
+
+
+def _without(found: Differences, lost: tuple[str, ...]) -> Differences:
+    """The same, with what is lost among the removed."""
+    gone = set(lost)
+    changed = tuple(url for url in found.changed if url not in gone)
+    kept = found.unchanged - len(lost) + len(found.changed) - len(changed)
+    return replace(found, changed=changed, removed=tuple(sorted(gone.union(found.removed))), unchanged=kept)
 
 
 def _counts(work: Work, found: Differences, why: str, generations: Generations, rules: Rules) -> PlanCounts:

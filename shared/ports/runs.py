@@ -179,9 +179,11 @@ class RunPages(Protocol):
         ...
 
     def urls(
-        self, run_id: str, generation_id: str, part: tuple[int, int], deadline: Deadline
+        self, run_id: str, generation_id: str, part: tuple[int, int] | None, deadline: Deadline
     ) -> dict[str, bool]:
-        """Pages of the part that differ from the generation's, and whether the generation has them."""
+        """Pages of the part that differ from the generation's, and whether the generation has them. For None
+        those that lie in no part, because they were kept.
+        """
         ...
 
     def clear(self, run_id: str, deadline: Deadline) -> None:

@@ -406,11 +406,11 @@ def test_a_run_that_was_overtaken_removes_nothing(bench: Bench) -> None:
 def test_what_forgotten_runs_have_staged_goes_with_them(bench: Bench) -> None:
     """What was read for plans of other sites would be paid for in the bucket for ever."""
     plan = bench.plan(source="another site")
-    assert bench.stage() == [f"ingestion/{plan.run}/0000/pages-000000.zst"]
+    assert f"ingestion/{plan.run}/0000/pages-000000.zst" in bench.stage()
     for number in range(RUNS_KEPT):
         bench.record(f"run {number}")
     bench.run(run_id=bench.record("the last one"))
-    assert bench.stage() == []
+    assert not [name for name in bench.stage() if plan.run in name]
 
 
 def test_a_task_that_died_is_done_again(bench: Bench) -> None:
@@ -480,6 +480,31 @@ def test_a_refused_generation_goes_when_the_site_is_right_again(bench: Bench, tm
     write_site(bench.site, pages(20))
     assert bench.run().generation == "g0001"
     assert [one.generation.id for one in generations.listed(bench.own)] == ["g0001"]
+
+
+@pytest.mark.parametrize("why", ["model", "drift"])
+def test_a_page_that_cannot_be_read_for_a_new_generation_is_asked_about(bench: Bench, why: str) -> None:
+    """A page that failed for a moment would vanish with the switch, although it is said to stay."""
+    bench.run()
+    before, parsed = bench.digest(), bench.parsed
+    write_site(bench.site, pages(20, word="pears" if why == "drift" else "apples"))
+    (bench.site / "row-003.md").write_bytes(b"---\ntitle: [\n---\ntext")
+    if why == "model":
+        bench.embedder = HashedWords("other words", 24)
+    for _ in range(2):
+        with pytest.raises(RemovalNotAllowed, match=r"1 pages that readers have .*: /docs/row-003\. Nothing"):
+            bench.run()
+    assert (bench.digest(), bench.parsed - parsed) == (before, 19)
+    plan = bench.plan()
+    assert (plan.removed, plan.counts.removed, len(plan.refused)) == (("/docs/row-003",), 1, 1)
+    assert bench.plan_again(plan.run) == plan
+    if why == "model":
+        write_site(bench.site, pages(4))
+        report = bench.run()
+        assert (report.generation, report.pages, bench.parsed - parsed) == ("g0002", 20, 20)
+    else:
+        report = bench.run(allow_removal=True)
+        assert (report.generation, report.pages, report.removed) == ("g0002", 19, 1)
 
 
 def test_readers_can_be_sent_back(bench: Bench) -> None:

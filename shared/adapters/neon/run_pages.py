@@ -68,6 +68,9 @@ SELECT DISTINCT task, part {_DIFFERS} AND part IS NOT NULL ORDER BY task, part
 _URLS = f"""
 SELECT run_pages.url, pages.url IS NOT NULL {_DIFFERS} AND task = :task AND part = :part ORDER BY 1
 """
+_KEPT_URLS = f"""
+SELECT run_pages.url, pages.url IS NOT NULL {_DIFFERS} AND part IS NULL ORDER BY 1
+"""
 _CLEAR = "DELETE FROM run_pages WHERE run_id = :run"
 _CLEAR_TEXTS = "DELETE FROM run_texts WHERE run_id = :run"
 
@@ -155,10 +158,13 @@ class NeonRunPages:
         return [(int(task), int(part)) for task, part in rows]
 
     def urls(
-        self, run_id: str, generation_id: str, part: tuple[int, int], deadline: Deadline
+        self, run_id: str, generation_id: str, part: tuple[int, int] | None, deadline: Deadline
     ) -> dict[str, bool]:
-        wanted = {"run": run_id, "generation": generation_id, "task": part[0], "part": part[1]}
-        rows = self._pool.statement(_URLS, wanted, deadline, "list the pages to write")
+        wanted: dict[str, object] = {"run": run_id, "generation": generation_id}
+        if part is not None:
+            wanted |= {"task": part[0], "part": part[1]}
+        query = _KEPT_URLS if part is None else _URLS
+        rows = self._pool.statement(query, wanted, deadline, "list the pages to write")
         return {row[0]: bool(row[1]) for row in rows}
 
     def clear(self, run_id: str, deadline: Deadline) -> None:

@@ -164,6 +164,14 @@ def test_parts_to_write_are_those_that_differ(pages: RunPages) -> None:
     assert pages.parts("r1", "", soon()) == [(0, 0), (0, 1), (1, 0)]
 
 
+def test_what_was_kept_lies_in_no_part(pages: RunPages) -> None:
+    """A new generation would lack a page that could not be read, and nobody would be asked."""
+    pages.stage("r1", 0, 0, [staged("/b")], soon())
+    pages.keep("r1", "g1", 0, ["/a", "/b", "/elsewhere"], soon())
+    assert pages.urls("r1", "", None, soon()) == {"/a": False}
+    assert pages.urls("r1", "g1", None, soon()) == {}
+
+
 def test_a_page_that_was_read_again_lies_in_its_last_part(pages: RunPages) -> None:
     """The index would get a page as it was before the run was interrupted."""
     pages.stage("r1", 0, 0, [staged("/a", "first"), staged("/new")], soon())
