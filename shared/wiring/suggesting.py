@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from shared.answering.suggestions import OBJECT
-from shared.errors import LecternError
+from shared.errors import LecternError, Missing
 from shared.ingestion.report import Report
 from shared.ingestion.suggestions import Suggester
 from shared.resilience.deadline import Deadline
@@ -25,12 +25,21 @@ def suggest(parts: Parts, report: Report, warn: Callable[[str], object] = lambda
     deadline = Deadline.after(SECONDS)
     try:
         changed = report.added or report.changed or report.removed
-        if not changed and parts.suggestions.exist(report.generation, deadline):
+        if not changed and _are_there(parts, report.generation, deadline):
             return 0
     except LecternError as error:
         warn(f"{_NOT_MADE}: {error}")
         return 0
     return renew(parts, report.generation, warn)
+
+
+def _are_there(parts: Parts, generation: str, deadline: Deadline) -> bool:
+    if not parts.suggestions.exist(generation, deadline):
+        return False
+    try:
+        return not parts.settings.storage_bucket or parts.object_store.stat(OBJECT, deadline).size > 0
+    except Missing:
+        return False
 
 
 def renew(parts: Parts, generation: str, warn: Callable[[str], object]) -> int:

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from shared import settings
+from shared.answering.suggestions import OBJECT as SUGGESTIONS
 from shared.errors import AccessDenied, RemovalNotAllowed, RequestError, TasksFailed, Unreachable
 from shared.ingestion.launch import Progress, task_count
 from shared.ingestion.parts import Hooks
@@ -328,6 +329,11 @@ def test_suggestions_are_made_at_its_end(own: Settings) -> None:
         assert found[:2] == ["When do I pick?", "How do I store?"]
         away = suggested.Suggested(Away(), parts.memory, parts.object_store)  # type: ignore[arg-type]
         assert [one.question for one in away.for_page("/docs/apples/picking", "", "")] == found
+        parts.object_store.delete(SUGGESTIONS, Deadline.after(10))
+    with here(own) as requests:  # nothing has changed but that the bucket was lost
+        requests.post(IngestBody(wait=True), {})
+    with Parts(own) as parts:
+        assert parts.object_store.stat(SUGGESTIONS, Deadline.after(10)).size > 0
 
 
 class Away:
