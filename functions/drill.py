@@ -14,5 +14,5 @@ wiring.prepare()
 
 
 def drill(request: Request) -> Response:
-    """``POST /drill``, ``GET /live``, ``/ready``."""
+    """``POST /drill``, ``/drill/full``, ``GET /live``, ``/ready``."""
     return wiring.application()(request)

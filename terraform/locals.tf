@@ -11,7 +11,9 @@ locals {
   functions = local.platform.functions
   jobs      = local.platform.jobs
   schedules = local.platform.schedules
-  names     = { for key in distinct(concat(keys(local.functions), keys(local.jobs))) : key => "lectern-${replace(key, "_", "-")}" }
+  # Which function a schedule calls: the one of its own name, unless it says another one.
+  scheduled = { for key, schedule in local.schedules : key => coalesce(try(schedule.function, ""), key) }
+  names     = { for key in distinct(concat(keys(local.functions), keys(local.jobs), keys(local.schedules))) : key => "lectern-${replace(key, "_", "-")}" }
 
   network = merge({ egress = "none", static_address = false, range = "10.8.0.0/26" }, try(local.platform.network, {}))
   edge    = merge({ enabled = false, second_region = "", domains = [], requests_per_minute = 120 }, try(local.platform.edge, {}))

@@ -62,7 +62,7 @@ module "function" {
   # of releases, which asks each candidate at its own address before readers do.
   invokers = each.key == "chat" ? {} : merge(
     { release = module.cicd.release_member },
-    contains(keys(local.schedules), each.key) ? { schedules = google_service_account.schedules.member } : {},
+    contains(values(local.scheduled), each.key) ? { schedules = google_service_account.schedules.member } : {},
     each.key == "health" ? { uptime = local.uptime_agent } : {},
   )
 
@@ -99,7 +99,7 @@ module "schedule" {
   name     = local.names[each.key]
   region   = local.region
   spec     = each.value
-  uri      = module.function[each.key].uri
+  uri      = module.function[local.scheduled[each.key]].uri
   account  = google_service_account.schedules.email
   audience = local.config.caller_audience
 }

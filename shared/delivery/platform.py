@@ -93,9 +93,12 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """When Cloud Scheduler calls a function, on which path, and how long it waits for the answer."""
+    """When Cloud Scheduler calls a function, on which path, and how long it waits for the answer. The
+    function is that of the schedule's own name, or ``function``.
+    """
 
     cron: str = value(check=_cron)
+    function: str = ""
     path: str = value(check=_path)
     method: str = value("POST", check=one_of("POST", "GET"))
     time_zone: str = "Etc/UTC"

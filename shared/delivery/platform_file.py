@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,15 @@ from shared.delivery.platform import (
     Function,
     Job,
     Platform,
+    Schedule,
     SecretVersion,
     callers,
 )
 from shared.delivery.reading import read
 from shared.errors import SettingsError
+
+_SCHEDULE = re.compile(r"[a-z][a-z0-9_]*")
+"""Cloud Scheduler takes more; a restore finds the schedules by names that begin with lectern-."""
 
 
 def load_platform(name: str, folder: Path) -> Environment:
@@ -56,7 +61,7 @@ def _between(platform: Platform, secrets: Mapping[str, SecretVersion]) -> list[s
     """What is wrong among several values."""
     lines = _names("functions", platform.functions, FUNCTIONS, all_of_them=True)
     lines += _names("jobs", platform.jobs, JOBS, all_of_them=True)
-    lines += _names("schedules", platform.schedules, FUNCTIONS)
+    lines += _schedules(platform.schedules)
     lines += _references("functions", platform.functions, secrets)
     lines += _references("jobs", platform.jobs, secrets)
     lines += [
@@ -108,6 +113,17 @@ def _names(
     ]
     if all_of_them:
         lines += [f"platform.{place}.{name} is missing" for name in known if name not in given]
+    return lines
+
+
+def _schedules(schedules: Mapping[str, Schedule]) -> list[str]:
+    lines = _names("schedules", {name: one for name, one in schedules.items() if not one.function}, FUNCTIONS)
+    for name, one in schedules.items():
+        if one.function and one.function not in FUNCTIONS:
+            wrong = f"'{one.function}' is not known{did_you_mean(one.function, FUNCTIONS)}"
+            lines.append(f"platform.schedules.{name}.function: {wrong}")
+        if not _SCHEDULE.fullmatch(name):
+            lines.append(f"platform.schedules.{name}: name it with small letters, digits and _")
     return lines
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 
 from shared.errors import Missing, RequestError, StackError
 from shared.http.app import App
@@ -17,7 +17,7 @@ from shared.wiring import process
 from shared.wiring.backups import with_bucket
 from shared.wiring.buckets import point_bucket
 from shared.wiring.parts import Parts
-from shared.wiring.rehearsal import Rehearsal, drill, require_room
+from shared.wiring.rehearsal import TARGETS, Rehearsal, drill, require_room, require_targets, targets_missing
 from shared.wiring.verify import chosen
 
 CALLER_SECONDS = 5.0
@@ -28,7 +28,9 @@ JOB = "drill"
 
 
 class DrillBody(Body, frozen=True):
-    """The body of ``POST /drill``. ``point`` empty: the newest; ``full``: into the configured targets."""
+    """The body of ``POST /drill`` and ``/drill/full``. ``point`` empty: the newest; ``full``: into the
+    configured targets.
+    """
 
     point: str = ""
     full: bool = False
@@ -46,10 +48,15 @@ def application() -> App:
     callers = Parts(settings).caller_check
     logger = process.logger("drill")
 
-    def rehearse(request: Request) -> Reply:
+    def rehearse(request: Request, *, full: bool = False) -> Reply:
         if callers:
             request.log.add(caller=callers.check(request.headers, Deadline.after(CALLER_SECONDS)).email)
         body = request.decode(DrillBody) if request.body else DrillBody()
+        if full or body.full:
+            body = DrillBody(body.point, full=True)
+            if skipped := _why_skipped(settings):
+                logger.log("INFO", "the full drill was skipped", reason=skipped)
+                return Reply({"status": "skipped", "reason": skipped})
         _require_a_point(settings, body)
         execution = _as_job(settings, body)
         if execution:
@@ -65,11 +72,25 @@ def application() -> App:
         return Reply(report)
 
     return App(
-        [Route("POST", "/drill", rehearse)],
+        [
+            Route("POST", "/drill", rehearse),
+            Route("POST", "/drill/full", partial(rehearse, full=True)),
+        ],
         name="drill",
         logger=logger,
         max_body_bytes=settings.max_content_length,
     )
+
+
+def _why_skipped(settings: Settings) -> str:
+    """Why there is no full drill; empty when there is one. It is scheduled everywhere, so one without targets
+    is no failure. One of the two alone is a mistake: that raises :class:`~shared.errors.StackError`.
+    """
+    missing = targets_missing(settings)
+    if len(missing) == len(TARGETS):
+        return f"no targets are configured: set {' and '.join(missing)}"
+    require_targets(settings)
+    return ""
 
 
 def _require_a_point(settings: Settings, body: DrillBody) -> None:
@@ -88,15 +109,17 @@ def _as_job(settings: Settings, body: DrillBody) -> str:
         return ""
     with Parts(settings) as parts:
         manifest = chosen(parts, body.point or None)
-        if not _is_long(settings, manifest):
+        if not _is_long(settings, manifest, full=body.full):
             return ""
         words = ["drill", manifest.id, "--json", *(["--full"] if body.full else [])]
         return parts.jobs.start(JOB, words, Deadline.after(START_SECONDS))
 
 
-def _is_long(settings: Settings, manifest: Manifest) -> bool:
+def _is_long(settings: Settings, manifest: Manifest, *, full: bool) -> bool:
     if needs_of(manifest).seconds > MOST_SECONDS:
         return True
+    if full:  # what it restores into is elsewhere
+        return False
     try:
         require_room(settings, manifest)
     except StackError:

@@ -43,6 +43,11 @@ from shared.wiring.verify import chosen
 
 PREFIX = "lectern-drill-"
 FULL_ALIAS = "lectern-drill-live"
+TARGETS = {
+    "LECTERN_DRILL_DATABASE_URL": "drill_database_url",
+    "LECTERN_DRILL_QDRANT_URL": "drill_qdrant_url",
+}
+"""What a full drill restores into: variables and settings."""
 _MB = 2**20
 
 
@@ -78,13 +83,17 @@ def drill(
     """Restore a point where nobody is served from, ask it, and leave the report beside it and in Postgres.
 
     A drill that fails is a report, too. Errors: Missing (no such point), Corrupt (its manifest), AccessDenied
-    (key, bucket), StackError (too little memory or disk, named with both figures), and the bucket's.
+    (key, bucket), StackError (too little memory or disk, named with both figures; a full drill without its
+    targets), and the bucket's.
     """
     own = with_bucket(settings)
     started = datetime.now(UTC)
+    if wanted.full:
+        require_targets(own)
     with Parts(own) as parts:
         manifest = chosen(parts, wanted.point, lambda line: say(f"passed over: {line}"))
-    require_room(own, manifest)
+    if not wanted.full:
+        require_room(own, manifest)
     diary = _Diary()
     try:
         _rehearse(own, manifest, wanted, diary, watch=watch, say=say)
@@ -102,6 +111,19 @@ def drill(
     report = report_of(manifest, seen)
     _leave(own, report, say)
     return report
+
+
+def targets_missing(settings: Settings) -> list[str]:
+    """Those of :data:`TARGETS` that are not set."""
+    return [name for name, attribute in TARGETS.items() if not getattr(settings, attribute)]
+
+
+def require_targets(settings: Settings) -> None:
+    """Raise :class:`~shared.errors.StackError` unless a full drill has somewhere to restore into."""
+    if missing := targets_missing(settings):
+        raise StackError(
+            f"A full drill needs {' and '.join(missing)}.", hint="Set them, or make a drill that is not full."
+        )
 
 
 def require_room(settings: Settings, manifest: Manifest) -> Needs:
@@ -164,18 +186,6 @@ def _sweep() -> None:
 @contextmanager
 def _configured(settings: Settings) -> Iterator[Settings]:
     """The targets of a full drill, with an alias of their own; the collection goes afterwards."""
-    missing = [
-        name
-        for name, value in (
-            ("LECTERN_DRILL_DATABASE_URL", settings.drill_database_url),
-            ("LECTERN_DRILL_QDRANT_URL", settings.drill_qdrant_url),
-        )
-        if not value
-    ]
-    if missing:
-        raise StackError(
-            f"A full drill needs {' and '.join(missing)}.", hint="Set them, or leave --full out."
-        )
     room = replace(
         settings,
         database_url=settings.drill_database_url,

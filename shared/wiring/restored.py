@@ -41,7 +41,7 @@ def write_lifeboat(parts: Parts, facts: VectorFacts, watch: Watch, say: Say, *, 
     except (LecternError, OSError, sqlite3.Error) as error:  # the last two: a disk that is full
         problems = (f"the lifeboat was not written: {error}",)
     for problem in problems:
-        say(f"{problem} (`lectern ingest` writes it)")
+        say(f"{problem}; the next ingestion tries again")
 
 
 def _write_lifeboat(parts: Parts, facts: VectorFacts, watch: Watch, *, with_ledger: bool) -> tuple[str, ...]:

@@ -9,10 +9,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from shared import settings
 from shared.embedded.folder import FolderStore
 from shared.recovery import sealed
 from shared.recovery.point import Manifest, manifest_name
 from shared.settings import Settings
+from shared.wiring.parts import Parts
+from shared.wiring.stack import services
 from tests.fakes.cloud_run import FakeCloudRun
 from tests.local_stack import environment, function
 from tests.recovery.whole_points import cut
@@ -44,6 +47,45 @@ def test_a_drill_answers_with_its_report(backed_up: tuple[Settings, Manifest]) -
         assert measured == ["lectern_drill_age_seconds"]
 
 
+def test_a_full_drill_without_targets_is_skipped_and_no_failure(backed_up: tuple[Settings, Manifest]) -> None:
+    """The quarterly schedule would raise alerts, and health call the backups bad, where nobody wants it."""
+    own, _ = backed_up
+    with Parts(own) as parts:
+        before = len(parts.drill_log.newest(100, soon()))
+    with function("drill", environ_of(own)) as client:
+        for answer in (client.post("/drill/full", json={}), client.post("/drill", json={"full": True})):
+            assert (answer.status_code, answer.json()["status"]) == (200, "skipped")
+            assert "LECTERN_DRILL_DATABASE_URL and LECTERN_DRILL_QDRANT_URL" in answer.json()["reason"]
+        assert client.get("/drill/full").status_code == 405
+        assert not [line for line in client.lines() if "measure" in line or line["severity"] == "ERROR"]
+    with Parts(own) as parts:
+        assert len(parts.drill_log.newest(100, soon())) == before
+
+
+def test_half_of_the_targets_is_a_mistake_that_is_told(backed_up: tuple[Settings, Manifest]) -> None:
+    """An operator who forgot one of them would wait for the next quarter, and the next."""
+    own, _ = backed_up
+    with function("drill", environ_of(own, LECTERN_DRILL_QDRANT_URL=own.qdrant_url)) as client:
+        answer = client.post("/drill/full")
+    assert answer.status_code == 503
+    assert "needs LECTERN_DRILL_DATABASE_URL" in answer.json()["error"]["message"]
+
+
+def test_a_full_drill_restores_into_its_targets(backed_up: tuple[Settings, Manifest], tmp_path: Path) -> None:
+    """The quarterly schedule would rehearse what the weekly one does, or nothing."""
+    own, manifest = backed_up
+    with services(settings.load({}, home=str(tmp_path / "targets"))) as targets:
+        named = {
+            "LECTERN_DRILL_DATABASE_URL": targets.settings.database_url,
+            "LECTERN_DRILL_QDRANT_URL": targets.settings.qdrant_url,
+        }
+        with function("drill", environ_of(own, **named)) as client:
+            answer = client.post("/drill/full", timeout=100)
+    assert answer.status_code == 200, answer.text
+    report = answer.json()
+    assert (report["point"], report["passed"], report["room"]) == (manifest.id, True, "configured")
+
+
 def test_a_drill_of_a_large_point_is_a_job(backed_up: tuple[Settings, Manifest], tmp_path: Path) -> None:
     """A drill would be cut off by the scheduler after half an hour, or killed for want of memory."""
     own, manifest = backed_up
@@ -61,9 +103,11 @@ def test_a_drill_of_a_large_point_is_a_job(backed_up: tuple[Settings, Manifest],
             "LECTERN_REGION": "r",
             "LECTERN_CLOUD_RUN_ENDPOINT": fake.endpoint,
             "LECTERN_BACKUP_BUCKET": (tmp_path / "bucket").as_uri(),
+            "LECTERN_DRILL_DATABASE_URL": own.database_url,
+            "LECTERN_DRILL_QDRANT_URL": own.qdrant_url,
         }
         with function("drill", {**environ_of(own), **cloud}) as client:
-            answer = client.post("/drill", json={"full": True})
+            answer = client.post("/drill/full")
         assert answer.status_code == 202, answer.text
         assert "lectern-drill-job" in answer.json()["job"]
         (run,) = fake.jobs.runs

@@ -13,6 +13,7 @@ import pytest
 from shared import settings as settings_module
 from shared.embedded.folder import FolderStore
 from shared.embedded.key_file import make_key_file
+from shared.errors import StackError
 from shared.recovery.catalogue import read_catalogue
 from shared.recovery.drill import Seen, report_of
 from shared.recovery.golden import Comparison
@@ -160,9 +161,12 @@ def test_a_room_that_is_too_small_is_named_with_both_figures(toy: Manifest) -> N
 
 def test_a_full_drill_without_targets_says_which_settings_are_missing(backed_up) -> None:
     """An operator would read of a failed restore, and not of a missing setting."""
-    own, _ = backed_up
-    report = drill(replace(own, database_url=""), Rehearsal(full=True))
-    assert "LECTERN_DRILL_DATABASE_URL and LECTERN_DRILL_QDRANT_URL" in report.problems[0]
+    own, manifest = backed_up
+    before = read_catalogue(store_of(own), soon()).find(manifest.id).last_drill
+    with pytest.raises(StackError, match="needs LECTERN_DRILL_DATABASE_URL and LECTERN_DRILL_QDRANT_URL"):
+        drill(replace(own, database_url=""), Rehearsal(full=True))
+    # Nothing was said of the backup.
+    assert read_catalogue(store_of(own), soon()).find(manifest.id).last_drill == before
 
 
 def test_a_full_drill_leaves_its_targets_as_they_were(backed_up, tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def test_a_lifeboat_that_cannot_be_written_is_said(lost, tmp_path: Path) -> None
         (objects / "suggestions").write_text("no folder")
         said: list[str] = []
         assert restore(ready, Wanted(), say=said.append).points == len(before)
-        assert any("the lifeboat was not written" in line and "lectern ingest" in line for line in said)
+        assert any("the lifeboat was not written" in line and "next ingestion" in line for line in said)
         assert any("the suggestions were not made" in line for line in said)
 
 

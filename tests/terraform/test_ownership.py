@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from shared.delivery.platform import service_name
+from shared.delivery.platform_file import load_platform
+from shared.settings import ROOT
 from tests.terraform.stub.provider import Cloud
 from tests.terraform.stub.server import serving
 from tests.terraform.workspace import ENVIRONMENTS, Workspace, lay_out
@@ -15,6 +18,7 @@ from tests.terraform.workspace import ENVIRONMENTS, Workspace, lay_out
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 NO_CHANGE, CHANGES = 0, 2
 VARIABLES = ENVIRONMENTS["staging"]
+CONFIG = ROOT / "config"
 
 
 class Applied:
@@ -81,6 +85,16 @@ def split(service: dict[str, Any], **shares: int) -> None:
 def test_a_fresh_apply_leaves_nothing_to_do(applied: Applied) -> None:
     """Every plan would show changes that are none."""
     assert applied.plan() == NO_CHANGE
+
+
+def test_each_schedule_calls_its_function(applied: Applied) -> None:
+    """The full drill would be asked of a function that is not there, once a quarter."""
+    wanted = load_platform("staging", CONFIG).platform.schedules
+    assert {"drill", "drill_full"} <= set(wanted)
+    for key, schedule in wanted.items():
+        made = applied.cloud.find("google_cloud_scheduler_job", service_name(key))
+        called = applied.cloud.find("google_cloud_run_v2_service", service_name(schedule.function or key))
+        assert made["http_target"][0]["uri"] == f"{called['uri']}{schedule.path}"
 
 
 def test_the_first_image_counts_once(applied: Applied) -> None:

@@ -122,6 +122,8 @@ def test_what_does_not_fit_together_is_told(tmp_path: Path) -> None:
     platform["functions"]["chat"] |= {"min_instances": 30, "cpu": 0.5}
     platform["functions"]["health"] |= {"public": True, "secrets": ["DATABSE_URL"]}
     platform["schedules"]["helth"] = {"cron": "0 1 * * *", "path": "/health"}
+    platform["schedules"]["drill_full"]["function"] = "dril"
+    platform["schedules"]["Hourly"] = {"cron": "0 * * * *", "path": "/health", "function": "health"}
     del platform["jobs"]["drill"]
     platform["network"] = {"static_address": True}
     platform["edge"] = {"enabled": True, "second_region": platform["region"]}
@@ -136,6 +138,8 @@ def test_what_does_not_fit_together_is_told(tmp_path: Path) -> None:
         "platform.functions.health.public: readers call chat alone",
         "platform.functions.health.secrets: DATABSE_URL is not in the section secrets; did you mean",
         "platform.schedules.helth is not known; did you mean health?",
+        "platform.schedules.drill_full.function: 'dril' is not known; did you mean drill?",
+        "platform.schedules.Hourly: name it with small letters",
         "platform.jobs.drill is missing",
         "platform.network.static_address needs egress: direct",
         "platform.edge.domains is empty",

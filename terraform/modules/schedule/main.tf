@@ -5,7 +5,7 @@ locals {
 resource "google_cloud_scheduler_job" "this" {
   name             = var.name
   region           = var.region
-  description      = "Calls ${var.spec.method} ${var.spec.path} of ${var.name}."
+  description      = "Calls ${var.spec.method} ${var.spec.path}."
   schedule         = var.spec.cron
   time_zone        = var.spec.time_zone
   attempt_deadline = "${var.spec.deadline_seconds}s"
