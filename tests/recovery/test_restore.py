@@ -263,7 +263,7 @@ def test_of_two_restores_at_once_one_stays_away(lost, tmp_path: Path, part) -> N
 
         def second(_told: Progress) -> None:
             if not refused:
-                with pytest.raises(PreconditionFailed, match="another restore into fresh has been") as caught:
+                with pytest.raises(PreconditionFailed, match="another restore into fresh runs since") as caught:
                     restore(fresh, Wanted(part=part))
                 refused.append(caught.value)
                 states.append(scheduler.state.state("lectern-ingest"))

@@ -20,6 +20,8 @@ _MOST_NAME = 63
 _CONNECTIONS = 77
 """Most connections to a database that is being built: a number that hardly anybody else sets."""
 _CLAIM_SECONDS = 30.0
+_RUN_SECONDS = 2.0
+"""A session that says nothing ends as soon as its restore is killed."""
 _NO_LOCK = "[55P03]"
 _RENAME_PAUSE = 0.2
 _IN_USE = "[55006]"
@@ -30,40 +32,47 @@ def claim(outside: Wire, name: str, deadline: Deadline) -> None:
 
     The session of a restore that was killed ends with the statement that it was at: that is waited for.
     """
-    seconds = min(_CLAIM_SECONDS, deadline.remaining() / 2)
-    sql = f"BEGIN; SET LOCAL lock_timeout = {max(1, int(1000 * seconds))}; "
-    sql += f"SELECT pg_advisory_lock({_LOCK}, hashtext({literal(name)})); COMMIT"
-    try:
-        outside.script(sql, deadline, OPERATION)
-    except Overloaded as error:
-        if _NO_LOCK not in error.detail:
-            raise
+    if not _locked(outside, _LOCK, name, _CLAIM_SECONDS, deadline):
         raise PreconditionFailed(
             SERVICE,
             OPERATION,
             f"another restore is building {name}",
             hint="Wait until it ends.",
-        ) from error
+        )
 
 
 def claim_run(outside: Wire, target: str, deadline: Deadline) -> None:
-    """Be the one that restores into ``target``, for as long as ``outside`` is connected."""
-    name = f"hashtext({literal(target)})"
-    if outside.script(f"SELECT pg_try_advisory_lock({_RUN_LOCK}, {name})", deadline, OPERATION)[0][0]:
+    """Be the only restore into ``target``, as long as ``outside`` is connected and says nothing else."""
+    if _locked(outside, _RUN_LOCK, target, _RUN_SECONDS, deadline):
         return
     sql = (
         "SELECT pid, to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') "  # noqa: S608 - quoted
         "FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted "
-        f"AND classid = {_RUN_LOCK} AND objid = (CAST({name} AS bigint) & 4294967295)::oid"
+        f"AND classid = {_RUN_LOCK} AND objid = (hashtext({literal(target)})::bigint & 4294967295)::oid"
     )
     holders = outside.script(sql, deadline, OPERATION)
-    pid, since = holders[0] if holders else ("of it", "just now")
+    pid, since = holders[0] if holders else ("of it", "a moment ago")
     raise PreconditionFailed(
         SERVICE,
         OPERATION,
-        f"another restore into {target} has been running since {since} UTC",
+        f"another restore into {target} runs since {since} UTC",
         hint=f"Wait until it ends. If its machine is lost, end connection {pid} with pg_terminate_backend.",
     )
+
+
+def _locked(outside: Wire, lock: int, name: str, seconds: float, deadline: Deadline) -> bool:
+    """Whether the lock was free, or became so in time."""
+    seconds = min(seconds, deadline.remaining() / 2)
+    sql = f"BEGIN; SET LOCAL lock_timeout = {max(1, int(1000 * seconds))}; "
+    sql += f"SELECT pg_advisory_lock({lock}, hashtext({literal(name)})); COMMIT"
+    try:
+        outside.script(sql, deadline, OPERATION)
+    except Overloaded as error:
+        if _NO_LOCK not in error.detail:
+            raise
+        outside.script("ROLLBACK", deadline, OPERATION)
+        return False
+    return True
 
 
 def drop_leftover(outside: Wire, name: str, deadline: Deadline) -> None:
