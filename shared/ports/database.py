@@ -123,9 +123,10 @@ class Building(Rows, Protocol):
         """Extensions that this server does not have, and why."""
         ...
 
-    def put_in_place(self, deadline: Deadline, *, keep_as: str = "") -> str:
+    def put_in_place(self, deadline: Deadline, *, keep_as: str) -> str:
         """Take the target's name at one stroke. The database that had it is kept under the name that is
-        returned, which ends in ``keep_as``; with an empty ``keep_as`` it is dropped.
+        returned, which ends in ``keep_as``. One without rows that are anybody's is dropped, and the name is
+        empty: that is looked at when nobody writes to it any more.
         """
         ...
 

@@ -26,7 +26,7 @@ from shared.resilience.deadline import Deadline
 @dataclass(frozen=True, slots=True)
 class RestoredDatabase:
     """What a restore has done. ``kept_as`` is the name of the database that was there before, empty when
-    there was none or it was empty; ``skipped`` are extensions that the server does not have.
+    there was none or it held no rows; ``skipped`` are extensions that the server does not have.
     """
 
     tables: int
@@ -53,8 +53,8 @@ def restore(
     """Build the database of ``record``, compare it with what was exported, put it in the target's place.
 
     ``before_switch`` gets the new database's address once it is known to be equal: what must be done to it
-    before anybody uses it, such as applying the list of deletions. With ``replace`` a target that holds rows
-    is kept under another name.
+    before anybody uses it, such as applying the list of deletions. A target that holds rows is kept under
+    another name: with ``replace``, and when they were written while the restore ran.
 
     Raises PreconditionFailed for a target that holds rows, Corrupt when anything is not as it was exported
     (nothing is put in place then), and the errors of the database, the store and the key.
@@ -70,7 +70,7 @@ def restore(
         seconds |= rebuild.run()
         began = time.monotonic()
         before_switch(building.url)
-        kept = building.put_in_place(deadline, keep_as=f"before_{now():%Y%m%dt%H%M%S}" if filled else "")
+        kept = building.put_in_place(deadline, keep_as=f"before_{now():%Y%m%dt%H%M%S}")
         seconds["switch"] = time.monotonic() - began
         skipped = tuple(building.skipped)
     tables = [entry for _, entry in rebuild.tables()]

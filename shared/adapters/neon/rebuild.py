@@ -8,7 +8,7 @@ it. A comment on the database tells a later run that it may drop what a killed o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from urllib.parse import quote, urlsplit
 
@@ -32,6 +32,10 @@ _SETTINGS = (
     "SET statement_timeout = 0; SET check_function_bodies = off; SET synchronous_commit = off; "
     "SET maintenance_work_mem = '128MB'; SET client_min_messages = warning"
 )
+
+
+_Connect = Callable[[str, Deadline], AbstractContextManager[Wire]]
+"""A connection to another database of the same server."""
 
 
 class NeonImport:
@@ -68,7 +72,8 @@ class NeonImport:
             databases.drop_leftover(outside, name, deadline)
             databases.create(outside, name, self._url.database, mark, deadline)
             with self._connected(name, deadline) as inside:
-                building = _Building(outside, inside, self._with_database(name), self._url.database)
+                url = self._with_database(name)
+                building = _Building(outside, inside, url, self._url.database, self._connected)
                 try:
                     building.begin(catalog, mark, deadline)
                     yield building
@@ -105,7 +110,8 @@ class NeonImport:
 class _Building:
     """Implements :class:`~shared.ports.database.Building`."""
 
-    def __init__(self, outside: Wire, inside: Wire, url: str, target: str) -> None:
+    def __init__(self, outside: Wire, inside: Wire, url: str, target: str, connect: _Connect) -> None:
+        self._connect = connect
         self._outside = outside
         self._inside = inside
         self._url = url
@@ -158,17 +164,19 @@ class _Building:
             self._run(statement, deadline)
             step(done, len(statements))
 
-    def put_in_place(self, deadline: Deadline, *, keep_as: str = "") -> str:
+    def put_in_place(self, deadline: Deadline, *, keep_as: str) -> str:
         if self._has_leases(deadline):  # whoever held one, held it of the database as it was
             self._run("DELETE FROM public.leases", deadline)
         self._run(f"DROP TABLE public.{MARK}", deadline)
         self._inside.close()
-        kept = databases.free_name(self._outside, self._target, keep_as.lower() or "empty", deadline)
+        kept = databases.free_name(self._outside, self._target, keep_as.lower(), deadline)
         moved = databases.take_name(self._outside, self._name, self._target, kept, deadline)
         self._placed = True
-        if moved and not keep_as:
-            databases.drop(self._outside, kept, deadline)
-        return kept if moved and keep_as else ""
+        # Under its new name nobody finds it: what readers wrote until just now is in it, and nothing follows.
+        if not moved or self._filled(kept, deadline):
+            return kept if moved else ""
+        databases.drop(self._outside, kept, deadline)
+        return ""
 
     def clear(self) -> None:
         """Drop what did not take its place; the next run does it when this one cannot."""
@@ -176,6 +184,14 @@ class _Building:
         if not self._placed:
             with suppress(DependencyError):
                 databases.drop(self._outside, self._name, Deadline.after(_SHORT))
+
+    def _filled(self, database: str, deadline: Deadline) -> bool:
+        """Whether it holds rows, for all that can be told."""
+        try:
+            with self._connect(database, deadline) as wire:
+                return bool(_filled(wire, deadline))
+        except DependencyError:
+            return True
 
     def _has_leases(self, deadline: Deadline) -> bool:
         sql = "SELECT to_regclass('public.leases') IS NOT NULL"

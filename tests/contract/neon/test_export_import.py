@@ -347,6 +347,20 @@ def test_a_fresh_target_needs_no_replace(source: Database, files: Files, unix: E
     assert target.databases == before
 
 
+def test_rows_that_come_while_it_runs_are_kept(
+    source: Database, files: Files, unix: EmbeddedPostgres
+) -> None:
+    """What readers asked and were answered during a restore of hours would be thrown away."""
+    target = fresh(unix)
+
+    def chat(_address: str) -> None:
+        target.run("INSERT INTO conversations VALUES ('just now', now())")
+
+    result = restored(exported(source, files), files, target, before_switch=chat)
+    assert Database(unix.url, result.kept_as).run("SELECT id FROM conversations") == [["just now"]]
+    assert target.run("SELECT count(*) FROM conversations") == [[0]]
+
+
 def test_a_target_that_is_missing_is_made(source: Database, files: Files, unix: EmbeddedPostgres) -> None:
     """Whoever lost the database itself would have to make one by hand first."""
     target = Database(unix.url, f"gone_{uuid.uuid4().hex[:8]}")
