@@ -17,6 +17,11 @@ _NO_TABLE = "[42P01]"
 """SQLSTATE undefined_table: a database that nobody has used yet."""
 
 
+def never_used(error: DependencyError) -> bool:
+    """Whether there is no database yet, or one without tables."""
+    return isinstance(error, Missing) or _NO_TABLE in error.detail
+
+
 @contextmanager
 def alone(
     parts: Parts, database: DatabaseImport, point: str, deadline: Deadline, say: Callable[[str], object]
@@ -38,9 +43,7 @@ def alone(
             holder = f"restore {point} ({secrets.token_hex(4)})"  # of the same name they would go together
             lease = parts.leases.hold("ingestion", holder, deadline, wait_seconds=WAIT_SECONDS, waiting=say)
             stack.enter_context(lease)
-        except Missing:
-            pass  # there is no database yet
-        except (Rejected, Unreachable, AccessDenied) as error:
-            if _NO_TABLE not in error.detail:
+        except (Missing, Rejected, Unreachable, AccessDenied) as error:
+            if not never_used(error):
                 say(f"nobody is kept away, the database that is there cannot be asked: {error.message}")
         yield

@@ -23,7 +23,7 @@ from shared.recovery.vectors_check import check_vectors
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
 from shared.wiring import restored, upkeep, vectors
-from shared.wiring.alone import alone
+from shared.wiring.alone import alone, never_used
 from shared.wiring.backup import direct_address
 from shared.wiring.backups import LIST_SECONDS, Say
 from shared.wiring.buckets import point_bucket
@@ -168,7 +168,6 @@ class _Work:
             self._refuse_a_full_index()
             self._check_vectors()
             self._vectors()
-            self._count_the_change()
         elif "qdrant" in wished:
             self._refuse_a_full_index()
             self._check_vectors()
@@ -197,7 +196,8 @@ class _Work:
 
     def _database(self, then: Callable[[], None]) -> None:
         """Both parts, or the database alone: ``then`` runs when the new database is known to be whole and
-        before it takes its place, so that a run that is killed in between can simply be run again.
+        before it takes its place, so that a run that is killed in between can simply be run again: an empty
+        target is still empty then.
         """
         inner = 0.0
 
@@ -223,11 +223,25 @@ class _Work:
         except _Rehearsed:
             self._rehearsed()
             return
+        except DependencyError as error:
+            raise self._told_of_the_index(error) from error
         own = {**found.seconds, "switch": round(found.seconds["switch"] - inner, 3)}
         self._seconds |= {f"database {phase}": took for phase, took in own.items()}
         for skipped in found.skipped:
             self._say(f"left out: {skipped}")
         self._summary = replace(self._summary, tables=found.tables, rows=found.rows, kept_as=found.kept_as)
+
+    def _told_of_the_index(self, error: DependencyError) -> DependencyError:
+        """What kept the database from taking its place, when the index has taken its own already."""
+        if not self._summary.collection:
+            return error
+        hint = (
+            f"The index is already that of {self._manifest.id}, the database is still the one from before: "
+            f"run the same command again, or `lectern repair`. {error.hint}"
+        )
+        return type(error)(
+            error.service, error.operation, error.detail, hint=hint, retry_after=error.retry_after
+        )
 
     def _rehearsed(self) -> None:
         """The new database was equal to what the point holds, and is gone again."""
@@ -279,6 +293,7 @@ class _Work:
             )
 
     def _vectors(self) -> None:
+        self._count_the_change()
         found = vectors.restore(
             self._parts,
             self._files.store,
@@ -297,11 +312,15 @@ class _Work:
         )
 
     def _count_the_change(self) -> None:
-        """A backup of the database from before must not be joined with vectors from now."""
-        if self._summary.written:
-            try:
-                self._parts.ledger_clock.step(self._deadline.within(MIGRATE_SECONDS))
-            except DependencyError as error:
+        """A backup of the database from before must not be joined with vectors from now: counted before they
+        change, as this run may be killed any moment.
+        """
+        if self._wanted.rehearse:
+            return
+        try:
+            self._parts.ledger_clock.step(self._deadline.within(MIGRATE_SECONDS))
+        except DependencyError as error:
+            if not never_used(error):
                 self._say(f"the ledger does not know of it: {error.message}")
 
     def _tend(self) -> None:
@@ -332,6 +351,11 @@ class _Work:
 
     def _next_steps(self) -> Iterator[str]:
         wished = self._wanted.parts()
+        if self._summary.kept_as and not self._wanted.replace:
+            yield (
+                f"Rows were written to the empty database while this ran: look into {self._summary.kept_as}, "
+                "and copy what is to stay."
+            )
         if self._wanted.to:
             yield "Set DATABASE_URL to the restored database."
         if wished == ("qdrant",):

@@ -19,7 +19,7 @@ from shared.answering.suggestions import OBJECT as SUGGESTIONS
 from shared.cli.main import main
 from shared.embedded.folder import FolderStore
 from shared.embedded.key_file import make_key_file
-from shared.errors import Corrupt, Missing, PreconditionFailed
+from shared.errors import Corrupt, DependencyError, Missing, PreconditionFailed
 from shared.ports import AnswerRecord, Deletion
 from shared.recovery.point import Manifest
 from shared.recovery.progress import Progress
@@ -202,6 +202,52 @@ def test_what_readers_deleted_since_stays_deleted(lost, tmp_path: Path) -> None:
                 parts.point_store.delete(info.name, soon())
 
 
+def test_answers_that_readers_get_meanwhile_are_not_lost(lost, tmp_path: Path) -> None:
+    """What readers asked while an empty database was filled would be gone, and nobody would be told."""
+    own, _, _ = lost
+    with empty_stack(own, tmp_path / "home") as ready, Parts(ready) as chatting:
+        done = restore(
+            ready,
+            Wanted(part="neon"),
+            watch=lambda _told: chatting.answer_log.record(answer_record(99), soon()),
+        )
+        assert f"look into {done.kept_as}," in done.next_steps[0]
+        kept = Wire(replace(parse(ready.database_url), database=done.kept_as), soon())
+        assert kept.script("SELECT id FROM answers", soon(), "look") == [["a99"]]
+        kept.close()
+        assert count(ready, "answers") == 40
+
+
+def test_a_database_that_cannot_take_its_place_is_said_with_the_state_of_the_index(
+    lost, tmp_path: Path
+) -> None:
+    """Readers would be on the point's index and today's database, and the next backup would join the two."""
+    own, manifest, before = lost
+    with empty_stack(own, tmp_path / "home") as ready:
+        outside = Wire(parse(ready.database_url), soon())
+        outside.script("CREATE ROLE restorer LOGIN CREATEDB IN ROLE pg_signal_backend", soon(), "grant")
+        outside.script("CREATE DATABASE theirs TEMPLATE template0", soon(), "set up")
+        outside.close()
+        theirs = replace(ready, database_url=ready.database_url.replace("/postgres?", "/theirs?"))
+        with Parts(theirs) as parts:
+            parts.prepare_database(soon())
+            counted = parts.ledger_clock.version(soon())
+        with_rights = Wire(parse(theirs.database_url), soon())
+        for what in ("TABLES", "SEQUENCES"):
+            with_rights.script(f"GRANT ALL ON ALL {what} IN SCHEMA public TO restorer", soon(), "grant")
+        with_rights.close()
+        # Everything may be made, and only the database that is there may not be renamed: it is another's.
+        user = parse(ready.database_url).user
+        restorer = replace(theirs, database_url=theirs.database_url.replace(f"{user}@", "restorer@", 1))
+        with pytest.raises(DependencyError, match="must be owner of database theirs") as caught:
+            restore(restorer, Wanted())
+        assert f"The index is already that of {manifest.id}" in caught.value.hint
+        assert len(live_points(theirs)) == len(before)
+        with Parts(theirs) as parts:
+            assert parts.ledger_clock.version(soon()) > counted
+        assert restore(theirs, Wanted()).rows
+
+
 def test_parts_and_tables_come_back_alone(lost, tmp_path: Path) -> None:
     """An operator who lost the index would have to put the database back as well."""
     own, _, before = lost
@@ -263,7 +309,9 @@ def test_of_two_restores_at_once_one_stays_away(lost, tmp_path: Path, part) -> N
 
         def second(_told: Progress) -> None:
             if not refused:
-                with pytest.raises(PreconditionFailed, match="another restore into fresh runs since") as caught:
+                with pytest.raises(
+                    PreconditionFailed, match="another restore into fresh runs since"
+                ) as caught:
                     restore(fresh, Wanted(part=part))
                 refused.append(caught.value)
                 states.append(scheduler.state.state("lectern-ingest"))
