@@ -50,6 +50,19 @@ def test_each_environment_says_what_runs(name: str) -> None:
     assert found.settings["storage_bucket"] == f"gs://lectern-{name}-data"
 
 
+@pytest.mark.parametrize("name", ["staging", "production"])
+def test_backups_take_their_time_and_the_rpo_holds(name: str) -> None:
+    """Health would be degraded every night until the next recovery point is whole, and alerts with it."""
+    schedules = load_platform(name, CONFIG).platform.schedules
+    loaded = settings.load({"LECTERN_ENV": name})
+    (minute, hours, *days) = schedules["backup_neon"].cron.split()
+    assert schedules["backup_qdrant"].cron == schedules["backup_neon"].cron
+    assert (minute, days) == ("0", ["*", "*", "*"])
+    starts = [int(hour) for hour in hours.split(",")]
+    gaps = [(after - start) % 24 or 24 for start, after in zip(starts, [*starts[1:], starts[0]], strict=True)]
+    assert max(gaps) + loaded.backup_seconds / 3600 < loaded.rpo_hours
+
+
 def test_names_in_the_cloud_have_no_underscore() -> None:
     """Cloud Run would refuse the service."""
     assert service_name("backup_neon") == "lectern-backup-neon"
