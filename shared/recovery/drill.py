@@ -11,6 +11,7 @@ from shared.recovery.golden import Comparison
 from shared.recovery.point import Manifest
 from shared.recovery.report import DrillReport
 from shared.recovery.restore import PARTS, Summary, expected, shortfall
+from shared.recovery.vectors import VectorFacts
 
 RESTORING = ("room", "restore")
 """Phases whose seconds count as the rehearsed restore: from an empty room to verified data."""
@@ -73,6 +74,9 @@ def _warnings(manifest: Manifest, seen: Seen) -> list[str]:
         warnings.append("the point has no configuration part, and so no golden questions")
     elif not seen.golden.asked and seen.summary and seen.summary.points:
         warnings.append("no golden question was asked: set LECTERN_GOLDEN_QUESTIONS")
+    if seen.golden.without_vectors and manifest.parts["qdrant"].facts(VectorFacts).model:
+        some = f"{seen.golden.without_vectors} of {seen.golden.asked} golden questions have no vector"
+        warnings.append(f"{some}: search by meaning was not compared (has backup_qdrant GEMINI_API_KEY?)")
     if seen.golden.good and seen.golden.differing:
         warnings.append(f"answered otherwise: {'; '.join(seen.golden.differing[:3])}")
     if not manifest.key_id:

@@ -28,12 +28,13 @@ class GoldenAnswer(msgspec.Struct, frozen=True):
 
 class Comparison(msgspec.Struct, frozen=True):
     """Answers before and after: ``asked`` questions, ``same`` of them with the same kind and first link;
-    ``differing`` says in words which ones are not.
+    ``differing`` says in words which ones are not; ``without_vectors`` were asked by their words alone.
     """
 
     asked: int
     same: int
     differing: tuple[str, ...]
+    without_vectors: int = 0
 
     @property
     def good(self) -> bool:
@@ -56,7 +57,12 @@ Ask = Callable[[str, tuple[float, ...]], Reply]
 def asked(questions: Sequence[GoldenAnswer], ask: Ask) -> Comparison:
     """Ask every question again and compare. Raises what ``ask`` raises."""
     differing = [line for one in questions if (line := _difference(one, ask(one.text, one.vector)))]
-    return Comparison(len(questions), len(questions) - len(differing), tuple(differing))
+    return Comparison(
+        len(questions),
+        len(questions) - len(differing),
+        tuple(differing),
+        sum(not one.vector for one in questions),
+    )
 
 
 def _difference(before: GoldenAnswer, now: Reply) -> str:

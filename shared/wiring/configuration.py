@@ -28,6 +28,7 @@ TITLES = 20
 """Pages whose titles are asked when no golden questions are configured."""
 QUESTION_SECONDS = 30.0
 _HIDDEN = "(set)"
+_WITHOUT = "golden questions are kept without vectors, and a drill compares the search by words alone"
 
 Export = Callable[[str, str, Deadline], PartRecord]
 Say = Callable[[str], object]
@@ -135,13 +136,16 @@ def _questions(parts: Parts, deadline: Deadline, say: Say) -> list[tuple[str, st
 def _vectors(
     parts: Parts, model: str, texts: list[str], deadline: Deadline, say: Say
 ) -> list[tuple[float, ...]]:
-    embedder = parts.embedder
-    if embedder is None or embedder.model != model:
+    if not model or not texts:
         return [() for _ in texts]
     try:
+        embedder = parts.embedder_of(model)
+        if embedder is None:
+            say(f"{_WITHOUT}: nothing here embeds as {model} does, the model of the index (GEMINI_API_KEY)")
+            return [() for _ in texts]
         return [tuple(embedder.embed_query(text, deadline.within(QUESTION_SECONDS))) for text in texts]
     except LecternError as error:
-        say(f"golden questions are kept without vectors: {error}")
+        say(f"{_WITHOUT}: {error}")
         return [() for _ in texts]
 
 

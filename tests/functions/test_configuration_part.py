@@ -15,10 +15,12 @@ from shared.errors import SettingsError
 from shared.recovery.configuration import read_file, read_golden_answers
 from shared.recovery.golden import GoldenAnswer, asked
 from shared.recovery.point import PartRecord
+from shared.retrieval.digest import packed
 from shared.settings import Settings
 from shared.wiring.configuration import Extras, asking, configuration_export, golden_answers
 from shared.wiring.parts import Parts
 from shared.wiring.point_cipher import point_cipher
+from tests.recovery.vector_world import SPEC, reserved
 from tests.recovery_points import soon
 
 POINT = "20261101T030000Z"
@@ -99,6 +101,26 @@ def test_golden_questions_that_are_not_there_end_no_backup(own: Settings, tmp_pa
         found = golden_answers(parts, soon(), said.append)
     assert found
     assert [line for line in said if line.startswith("titles are asked in place of golden questions")]
+
+
+def test_questions_are_embedded_by_the_model_of_the_index_or_it_is_said(own: Settings) -> None:
+    """A drill would never ask the vectors anything, and no backup would say why."""
+    said: list[str] = []
+    gemini = replace(own, embedder="gemini", gemini_api_key="k")  # another one than the index was made with
+    with Parts(gemini) as parts:
+        assert all(one.vector for one in golden_answers(parts, soon(), said.append))
+    assert said == []
+    other = replace(own, qdrant_alias="strange-live")  # made with a model that is not here
+    with Parts(other) as parts:
+        parts.vector_admin.create("strange-g1", SPEC, soon())
+        parts.vector_bulk.write("strange-g1", [packed(reserved())], soon())
+        parts.vector_admin.switch_alias(other.qdrant_alias, "strange-g1", soon())
+        found = golden_answers(parts, soon(), said.append)
+        parts.vector_admin.drop("strange-g1", soon())
+    assert found
+    assert not any(one.vector for one in found)
+    assert "kept without vectors" in said[0]
+    assert "toy-model" in said[0]
 
 
 def replace_links(answer: GoldenAnswer) -> GoldenAnswer:

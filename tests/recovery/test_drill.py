@@ -16,7 +16,7 @@ from shared.embedded.key_file import make_key_file
 from shared.errors import StackError
 from shared.recovery.catalogue import read_catalogue
 from shared.recovery.drill import Seen, report_of
-from shared.recovery.golden import Comparison
+from shared.recovery.golden import Comparison, GoldenAnswer, Reply, asked
 from shared.recovery.point import Manifest
 from shared.recovery.report import read_report
 from shared.recovery.restore import Summary
@@ -144,6 +144,22 @@ def test_a_few_other_answers_are_a_note(toy: Manifest) -> None:
     report = report_of(toy, seen(toy, golden=Comparison(40, 38, ("q1: a before, b now",) * 2)))
     assert report.passed
     assert any("answered otherwise" in line for line in report.warnings)
+
+
+def test_golden_questions_without_vectors_are_a_note(toy: Manifest) -> None:
+    """Nobody would see that the search by meaning was never rehearsed."""
+    record = toy.parts["qdrant"]
+    details = {**record.details, "model": "gemini-embedding-001/768"}
+    with_model = {**toy.parts, "qdrant": msgspec.structs.replace(record, details=details)}
+    manifest = msgspec.structs.replace(toy, parts=with_model)
+    questions = [
+        GoldenAnswer("a", "A?", (), "not_found", ()),
+        GoldenAnswer("b", "B?", (1.0,), "not_found", ()),
+    ]
+    golden = asked(questions, lambda _text, _vector: Reply("not_found", ()))
+    warnings = report_of(manifest, seen(manifest, golden=golden)).warnings
+    assert any("1 of 2 golden questions have no vector" in line for line in warnings)
+    assert not any("no vector" in line for line in report_of(toy, seen(toy, golden=golden)).warnings)
 
 
 def test_a_room_that_is_too_small_is_named_with_both_figures(toy: Manifest) -> None:

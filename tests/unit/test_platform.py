@@ -63,6 +63,14 @@ def test_backups_take_their_time_and_the_rpo_holds(name: str) -> None:
     assert max(gaps) + loaded.backup_seconds / 3600 < loaded.rpo_hours
 
 
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_the_backup_of_the_vectors_can_embed_the_golden_questions(name: str) -> None:
+    """A drill would compare the search by words alone, and pass when nothing is found by meaning."""
+    found = load_platform(name, CONFIG).platform
+    for one in (found.functions["backup_qdrant"], found.jobs["backup_qdrant"]):
+        assert "GEMINI_API_KEY" in one.secrets
+
+
 def test_names_in_the_cloud_have_no_underscore() -> None:
     """Cloud Run would refuse the service."""
     assert service_name("backup_neon") == "lectern-backup-neon"
