@@ -126,7 +126,8 @@ class Provider:
         name = next((texts[key] for key in named if texts.get(key)), "")
         project = texts.get("project") or texts.get("project_id") or self._settings.get("project", "")
         place = texts.get("location") or texts.get("region") or "global"
-        known = json.dumps(texts, sort_keys=True)
+        # Two grants of one role to one account are two resources when their conditions differ.
+        known = json.dumps([texts, value.get("condition")], sort_keys=True, default=str)
         digest = hashlib.sha256(f"{kind}/{project}/{known}".encode()).hexdigest()[:12]
         name = name or f"n{digest}"
         account = f"{name}@{project}.iam.gserviceaccount.com"
