@@ -46,7 +46,6 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int = 0
     newest: str = ""
     newest_at: float = 0.0
-    newest_verified: str = ""
     drilled: Drilled | None = None
     passed_at: float = 0.0
     unreadable: tuple[str, ...] = ()
@@ -131,14 +130,12 @@ def status_of(catalogue: Catalogue, reports: Sequence[DrillReport], now: float) 
     unreadable = catalogue.passed_over(newest.id if newest else "")
     last = max(reports, key=lambda one: one.started_at, default=None)
     passed = max((one.started_at for one in reports if one.passed), default=None)
-    verified = next((one.id for one in catalogue.points if one.verified), "")
     return Status(
         written_at=now,
         points=len(catalogue.points),
         bytes=sum(one.bytes for one in catalogue.points),
         newest=newest.id if newest else "",
         newest_at=newest.manifest.snapshot_at.timestamp() if newest and newest.manifest else 0.0,
-        newest_verified=verified,
         drilled=_drilled(last) if last else None,
         passed_at=passed.timestamp() if passed else 0.0,
         unreadable=tuple(line[:_LONGEST] for line in unreadable[:_MOST_LINES]),

@@ -134,7 +134,7 @@ def test_verification_leaves_its_result(shell: Shell) -> None:
     assert shell.json("backups")[0]["verified"]
     status = read_status(shell.store, soon())
     assert status
-    assert status.newest_verified == point_id(day(2))
+    assert status.points == 3
     assert "is whole" in shell.run("verify", point_id(day(1))).stdout
 
 

@@ -97,7 +97,7 @@ def test_the_status_is_made_from_what_is_in_the_bucket(tmp_path: Path) -> None:
     refresh_status(store, NOW, soon())
     status = read_status(store, soon())
     assert status
-    assert (status.points, status.newest, status.newest_verified) == (2, point_id(day(1)), point_id(day(0)))
+    assert (status.points, status.newest) == (2, point_id(day(1)))
     assert status.newest_at == day(1).timestamp()
     assert status.passed_at == (day(0) + timedelta(hours=2)).timestamp()
     assert status.drilled
