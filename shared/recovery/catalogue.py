@@ -4,9 +4,10 @@ Beside its parts a point has marks: small objects, written once, so that a bucke
 
     points/<id>/holds/<time>-on.json        kept whatever the policy says; ``-off`` releases it
     points/<id>/verified/<time>-passed.json read back whole, or ``-failed``
-    points/<id>/drills/<time>-passed.json   restored in a sealed room, or ``-failed``
+    points/<id>/drills/<time>-passed.json   restored in a sealed room; ``-broken``: it is not what was
+                                            written; ``-failed``: for another reason, such as a full disk
 
-The newest mark of a kind counts.
+The newest mark of a kind counts. A point is verified when the newest that tells of its content says so.
 """
 
 from __future__ import annotations
@@ -118,7 +119,8 @@ def _known(store: ObjectStore, point: str, infos: Sequence[ObjectInfo], deadline
         at = manifest.committed_at.timestamp()
     except (Corrupt, NewerFormat) as error:
         problem = error.detail
-    checks = [mark for kind in ("verified", "drills") if (mark := newest_mark(infos, kind))]
+    drills = [mark for mark in _marks(infos, "drills") if mark.word != "failed"]
+    checks = [*_marks(infos, "verified"), *drills]
     return KnownPoint(
         id=point,
         at=at,
@@ -134,13 +136,17 @@ def _known(store: ObjectStore, point: str, infos: Sequence[ObjectInfo], deadline
 
 def newest_mark(infos: Sequence[ObjectInfo], kind: str) -> Mark | None:
     """The newest mark of a kind among the objects of one point."""
+    return max(_marks(infos, kind), key=lambda mark: (mark.stamp, mark.word), default=None)
+
+
+def _marks(infos: Sequence[ObjectInfo], kind: str) -> list[Mark]:
     marks = []
     for info in infos:
         parts = info.name.removeprefix(PREFIX).split("/")[1:]
         if len(parts) == _DEPTH and parts[0] == kind:
             stamp, _, word = parts[1].removesuffix(".json").rpartition("-")
             marks.append(Mark(info.name, stamp, word))
-    return max(marks, key=lambda mark: (mark.stamp, mark.word), default=None)
+    return marks
 
 
 def write_mark(

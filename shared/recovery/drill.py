@@ -19,7 +19,9 @@ RESTORING = ("room", "restore")
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was observed. ``summary`` is None when the restore failed, ``failure`` says why then."""
+    """What was observed. ``summary`` is None when the restore failed, ``failure`` says why then, and
+    ``damage`` whether that tells of the point: it is not what was written.
+    """
 
     started_at: datetime
     room: Literal["sealed", "configured"]
@@ -28,11 +30,13 @@ class Seen:
     failure: str
     golden: Comparison
     machine: Mapping[str, float]
+    damage: bool = False
 
 
 def report_of(manifest: Manifest, seen: Seen, code_revision: str = "") -> DrillReport:
     """The report. A drill passes when all came back as recorded and the golden answers are the same."""
-    problems = tuple(_problems(manifest, seen))
+    missing = _missing(manifest, seen)
+    problems = tuple(_problems(seen, missing))
     summary = seen.summary
     return DrillReport(
         point=manifest.id,
@@ -50,14 +54,20 @@ def report_of(manifest: Manifest, seen: Seen, code_revision: str = "") -> DrillR
         point_age_seconds=round((seen.started_at - manifest.snapshot_at).total_seconds(), 1),
         machine=dict(seen.machine),
         code_revision=code_revision,
+        damage=seen.damage or bool(missing),
     )
 
 
-def _problems(manifest: Manifest, seen: Seen) -> list[str]:
+def _missing(manifest: Manifest, seen: Seen) -> str:
+    if seen.summary is None:
+        return ""
+    return shortfall(seen.summary, {part: expected(manifest, part) for part in PARTS})
+
+
+def _problems(seen: Seen, missing: str) -> list[str]:
     if seen.summary is None:
         return [seen.failure or "nothing was restored"]
     problems = []
-    missing = shortfall(seen.summary, {part: expected(manifest, part) for part in PARTS})
     if missing:
         problems.append(missing)
     if not seen.golden.good:

@@ -83,6 +83,8 @@ def _changed(decision: Decision, infos: Sequence[ObjectInfo], manifest: ObjectIn
         return "it was put on hold meanwhile"
     if decision.orphan and manifest:
         return "it was committed meanwhile"
+    if decision.orphan and any(info.updated > decision.at for info in infos):
+        return "a backup is at work on it"
     return ""
 
 

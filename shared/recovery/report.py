@@ -18,7 +18,8 @@ class DrillReport(msgspec.Struct, frozen=True, kw_only=True):
     ``phases`` are seconds by name. ``rehearsed_restore_seconds`` is the time from an empty room to verified
     data, on the machine of the drill: a rehearsal, not the RTO of production. ``room`` is ``sealed`` (the
     embedded stack, without network) or ``configured`` (the targets of a full drill). ``problems`` is empty
-    when it passed; it can pass with ``warnings``.
+    when it passed; it can pass with ``warnings``. ``damage`` says that the point itself is not what was
+    written: other failures are those of the room, and leave a verification of the point as it is.
     """
 
     point: str
@@ -36,6 +37,12 @@ class DrillReport(msgspec.Struct, frozen=True, kw_only=True):
     point_age_seconds: float = 0.0
     machine: dict[str, float] = {}
     code_revision: str = ""
+    damage: bool = False
+
+    @property
+    def word(self) -> str:
+        """How it ended, as its mark beside the point says it."""
+        return "passed" if self.passed else "broken" if self.damage else "failed"
 
 
 def read_report(name: str, data: bytes) -> DrillReport:

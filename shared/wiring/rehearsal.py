@@ -17,7 +17,7 @@ import msgspec
 
 from shared.embedded import machine
 from shared.embedded.stack import EmbeddedStack, reset
-from shared.errors import LecternError, StackError
+from shared.errors import Corrupt, LecternError, Missing, StackError
 from shared.ports.drills import StoredDrill
 from shared.recovery.catalogue import write_mark
 from shared.recovery.configuration import read_golden_answers
@@ -67,6 +67,7 @@ class _Diary:
     summary: Summary | None = None
     golden: Comparison = field(default_factory=lambda: Comparison(0, 0, ()))
     failure: str = ""
+    damage: bool = False
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -99,6 +100,7 @@ def drill(
         _rehearse(own, manifest, wanted, diary, watch=watch, say=say)
     except LecternError as error:
         diary.failure = str(error)
+        diary.damage = isinstance(error, Corrupt | Missing)
     seen = Seen(
         started_at=started,
         room="configured" if wanted.full else "sealed",
@@ -106,6 +108,7 @@ def drill(
         summary=diary.summary,
         failure=diary.failure,
         golden=diary.golden,
+        damage=diary.damage,
         machine={"processors": machine.processors(), "free_memory_mb": machine.free_memory() // _MB},
     )
     report = report_of(manifest, seen)
@@ -227,9 +230,10 @@ def _leave(settings: Settings, report: DrillReport, say: Say) -> None:
     deadline = Deadline.after(LIST_SECONDS)
     with Parts(settings) as parts:
         try:
-            word = "passed" if report.passed else "failed"
             stamp = report.started_at.timestamp()
-            write_mark(parts.point_store, report.point, "drills", word, deadline, body=report, now=stamp)
+            write_mark(
+                parts.point_store, report.point, "drills", report.word, deadline, body=report, now=stamp
+            )
             refresh_status(parts.point_store, time.time(), deadline)
         except LecternError as error:
             say(f"the report could not be left beside the point: {error}")

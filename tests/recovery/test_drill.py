@@ -93,7 +93,7 @@ def test_a_broken_point_fails_with_a_report(backed_up, tmp_path: Path) -> None:
     assert name in report.problems[0]
     known = read_catalogue(copies, soon()).find(manifest.id)
     assert known.last_drill
-    assert (known.verified, known.last_drill.word) == (False, "failed")
+    assert (known.verified, known.last_drill.word) == (False, "broken")
 
 
 def seen(manifest: Manifest, **changed: object) -> Seen:
@@ -124,19 +124,27 @@ def test_the_rehearsed_time_is_that_of_restoring(toy: Manifest) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "problem"),
+    ("changed", "problem", "word"),
     [
-        ({"golden": Comparison(40, 37, ("q1: a before, b now",) * 3)}, "37 of 40 golden questions"),
-        ({"summary": None, "failure": "neon: refused"}, "neon: refused"),
-        ({"summary": None}, "nothing was restored"),
-        ({"summary": Summary("p", ("neon", "qdrant"), rows=3, points=0)}, "0 of 3 points were restored"),
+        ({"golden": Comparison(40, 37, ("q1: a before, b now",) * 3)}, "37 of 40 golden questions", "failed"),
+        ({"summary": None, "failure": "neon: refused"}, "neon: refused", "failed"),
+        ({"summary": None, "failure": "it was changed", "damage": True}, "it was changed", "broken"),
+        ({"summary": None}, "nothing was restored", "failed"),
+        (
+            {"summary": Summary("p", ("neon", "qdrant"), rows=3, points=0)},
+            "0 of 3 points were restored",
+            "broken",
+        ),
     ],
 )
-def test_each_reason_to_fail_is_named(toy: Manifest, changed: dict[str, object], problem: str) -> None:
-    """A drill would pass although something is missing or answers otherwise."""
+def test_each_reason_to_fail_is_named(
+    toy: Manifest, changed: dict[str, object], problem: str, word: str
+) -> None:
+    """A drill would pass although something is missing or answers otherwise, or speak ill of a good point."""
     report = report_of(toy, seen(toy, **changed))
     assert not report.passed
     assert problem in report.problems[0]
+    assert report.word == word
 
 
 def test_a_few_other_answers_are_a_note(toy: Manifest) -> None:

@@ -68,7 +68,7 @@ def test_held_and_verified_points_stay(bucket: Subject) -> None:
     mark(bucket.store, 0, "holds", "on", 1.0, reason="case 12")
     mark(bucket.store, 1, "verified", "passed", 1.0)
     mark(bucket.store, 2, "verified", "passed", 1.0)
-    mark(bucket.store, 2, "drills", "failed", 2.0)  # what came later counts
+    mark(bucket.store, 2, "drills", "broken", 2.0)  # what came later counts
     mark(bucket.store, 3, "holds", "on", 1.0, reason="for now")
     mark(bucket.store, 3, "holds", "off", 2.0)
     pruned(bucket.store)
@@ -100,6 +100,35 @@ def test_parts_without_a_manifest_go_by_age(bucket: Subject) -> None:
     cut_part(bucket.store, day(1), "neon")
     assert not pruned(bucket.store).removed
     assert pruned(bucket.store, Policy(orphan_days=-1)).removed == (point_id(day(1)),)
+
+
+def test_a_drill_that_failed_for_another_reason_leaves_a_point_verified(tmp_path: Path) -> None:
+    """The only proved point would go because a drill had too little memory, or no network."""
+    store = FolderStore(tmp_path)
+    for number in range(3):
+        cut_point(store, day(number))
+        mark(store, number, "verified", "passed", 1.0)
+    mark(store, 0, "drills", "failed", 2.0)
+    mark(store, 1, "drills", "broken", 2.0)
+    mark(store, 1, "drills", "failed", 3.0)
+    mark(store, 2, "verified", "failed", 2.0)
+    points = read_catalogue(store, soon()).points
+    assert [(one.id, one.verified) for one in points] == [
+        (point_id(day(n)), verified) for n, verified in ((2, False), (1, False), (0, True))
+    ]
+    assert [one.last_drill.word if one.last_drill else "" for one in points] == ["", "failed", "failed"]
+
+
+def test_a_backup_that_goes_on_with_old_parts_keeps_them(bucket: Subject) -> None:
+    """A backup that was started again after days would lose what it writes, while it writes it."""
+    cut_part(bucket.store, day(0), "neon")
+    orphans = read_catalogue(bucket.store, soon()).orphans
+    decisions = decide([], orphans, Policy(orphan_days=-1), day(100).timestamp())
+    assert not decisions[0].keep
+    cut_part(bucket.store, day(0), "qdrant")
+    done = prune(bucket.store, decisions, soon())
+    assert done.objects == 0
+    assert "a backup is at work on it" in done.refused[0]
 
 
 def test_a_hold_that_came_in_between_is_honoured(bucket: Subject) -> None:
@@ -244,6 +273,22 @@ def test_a_copy_is_whole_and_is_not_made_twice(bucket: Subject, tmp_path: Path) 
     manifest = read_catalogue(copies, soon()).find(point_id(day(0))).manifest
     assert manifest
     assert verify_point(copies, manifest, None, patient(), clock=lambda: 0.0).whole
+
+
+def test_two_that_copy_the_same_point_at_once_both_end_well(tmp_path: Path) -> None:
+    """A backup and an operator's `backups copy` would report damage where there is none."""
+
+    class Overtaken(FolderStore):
+        """Somebody else writes each object in the moment before."""
+
+        def open_write(self, name: str, *rest: object, **options: object) -> object:
+            FolderStore(tmp_path / "second").put(name, source.get(name, soon())[0], soon())
+            return super().open_write(name, *rest, **options)
+
+    source = FolderStore(tmp_path / "first")
+    cut_point(source, day(0))
+    copy_point(source, Overtaken(tmp_path / "second"), point_id(day(0)), soon())
+    assert copy_point(source, FolderStore(tmp_path / "second"), point_id(day(0)), soon()).objects == 0
 
 
 def test_a_changed_object_is_not_copied(bucket: Subject, tmp_path: Path) -> None:
