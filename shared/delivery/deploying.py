@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import NoReturn
 
 from shared.delivery.compatibility import may_follow
 from shared.delivery.desk import Desk, said
@@ -26,17 +27,23 @@ from shared.delivery.standing import (
     HOLD,
     LEASE,
     Standing,
+    accepted,
     forgotten,
+    moved_by_hand,
     pinned,
+    shares,
     split,
+    standing,
+    tending,
     whole,
 )
 from shared.delivery.template import function_template
-from shared.delivery.tending import take_back
+from shared.delivery.tending import check_unmoved, not_under_way, note, take_back, taken_back_on_errors
 from shared.errors import (
     ReleaseBusy,
     ReleaseError,
     ReleaseHeld,
+    ReleaseNotUnderWay,
     ReleaseRefused,
     ReleaseUnhealthy,
 )
@@ -74,7 +81,19 @@ def deploy(desk: Desk, wanted: Wanted, code: Code) -> Release:
     A candidate whose container does not come up is condemned and taken back.
     """
     check_image(wanted.image)
-    found = _free(desk, wanted)
+    release_id(wanted.commit)
+    ends = desk.now() + wanted.wait_seconds
+    while True:
+        found = _free(desk, wanted, ends)
+        try:
+            return _deploy(desk, wanted, code, found)
+        except ReleaseBusy:  # another build was faster
+            if desk.now() >= ends:
+                raise
+            desk.sleep(_POLL_SECONDS)
+
+
+def _deploy(desk: Desk, wanted: Wanted, code: Code, found: Standing) -> Release:
     release = _manifest(desk, wanted, code, found)
     stable = desk.manifests.find(found.stable, desk.call()) if found.stable else None
     problems = may_follow(release, code.database, stable)
@@ -85,33 +104,43 @@ def deploy(desk: Desk, wanted: Wanted, code: Code) -> Release:
         )
     if found.candidate not in {"", release.id}:
         desk.say(f"Release {found.candidate} was left at {found.share} %: taking it back first.")
-        take_back(desk, found.candidate, Step(desk.now(), "left by its build"), condemned=False)
-    desk.manifests.save(release, desk.call())
-    _put(desk, release, found, by_hand=wanted.by_hand)
+        left = Step(desk.now(), "left by its build")
+        free = partial(_check_free, desk, wanted)
+        take_back(desk, found.candidate, left, condemned=False, check=free)
+    _claim(desk, release, wanted)
+    with taken_back_on_errors(desk, release.id, "could not be deployed"):
+        desk.manifests.save(release, desk.call())
+        _put(desk, release, by_hand=wanted.by_hand)
     return release
 
 
-def _free(desk: Desk, wanted: Wanted) -> Standing:
+def _free(desk: Desk, wanted: Wanted, ends: float) -> Standing:
     """Where things stand, once no other release is under way."""
-    release_id(wanted.commit)
-    ends = desk.now() + wanted.wait_seconds
-    found = desk.standing()
-    while _is_busy(desk, found, wanted):
-        if desk.now() >= ends:
-            raise ReleaseBusy(
-                f"Release {found.candidate} is under way, at {found.share} % of the readers.",
-                hint="Wait for it, or end it with `lectern rollback`.",
-            )
-        desk.say(f"Waiting for release {found.candidate}, which is at {found.share} % ...")
-        desk.sleep(_POLL_SECONDS)
+    while True:
         found = desk.standing()
+        try:
+            _check_free(desk, wanted, found.services[found.chat])
+        except ReleaseBusy as error:
+            if desk.now() >= ends:
+                raise
+            desk.say(f"Waiting: {error.message}")
+            desk.sleep(_POLL_SECONDS)
+        else:
+            break
     if not wanted.by_hand:
         _admit(found, wanted)
     return found
 
 
-def _is_busy(desk: Desk, found: Standing, wanted: Wanted) -> bool:
-    return found.tended(desk.now()) and commit_of(found.candidate) != wanted.commit[:7]
+def _check_free(desk: Desk, wanted: Wanted, chat: Service) -> None:
+    """Raise while somebody tends the release of another commit."""
+    other = tending(chat, desk.now())
+    if other and commit_of(other) != commit_of(release_id(wanted.commit)):
+        share = shares(chat).get(revision_of(chat.name, other), 0)
+        raise ReleaseBusy(
+            f"Release {other} is under way, at {share} % of the readers.",
+            hint="Wait for it, or end it with `lectern rollback`.",
+        )
 
 
 def _admit(found: Standing, wanted: Wanted) -> None:
@@ -142,7 +171,9 @@ def _manifest(desk: Desk, wanted: Wanted, code: Code, found: Standing) -> Releas
         if known is None:
             break
         if known.state == CANDIDATE and known.image == wanted.image:
-            return known
+            if known.id == found.candidate:
+                return known
+            break  # killed before any function had it: what is stable may be another by now
         if known.id == found.stable and known.image == wanted.image and not wanted.by_hand:
             raise ReleaseRefused(
                 f"Readers are on release {known.id} already.", hint="There is nothing to do."
@@ -161,29 +192,44 @@ def _manifest(desk: Desk, wanted: Wanted, code: Code, found: Standing) -> Releas
         fingerprint=code.fingerprint,
         revisions={name: revision_of(name, identifier) for name in found.services},
         before={name: pinned(service) for name, service in found.services.items()},
+        steps=known.steps if known else (),
     )
 
 
-def _put(desk: Desk, release: Release, found: Standing, *, by_hand: bool) -> None:
-    notes = {CANARY: release.id, LEASE: desk.lease(release.id)}
-    if taken := max(found.contracts, release.contracts):
-        notes[CONTRACTS] = taken
-    if by_hand:
-        notes |= {HOLD: "", FAILED: forgotten(found.failures, release.id)}
-    desk.say(f"Deploying {release.id} to {len(found.services)} services, without readers ...")
+def _claim(desk: Desk, release: Release, wanted: Wanted) -> None:
+    """Write on chat that this release is under way, if nobody else's is: of two builds that waited, one does.
+    Readers are held on stable by its name from here on.
+    """
+
+    def decide(chat: Service) -> Change | None:
+        _check_free(desk, wanted, chat)
+        found = standing({chat.name: chat}, chat.name)
+        notes = {CANARY: release.id, LEASE: desk.lease(release.id)}
+        if taken := max(found.contracts, release.contracts):
+            notes[CONTRACTS] = taken
+        if wanted.by_hand:
+            notes |= {HOLD: "", FAILED: forgotten(found.failures, release.id)}
+        else:
+            _admit(found, wanted)
+        return accepted(chat, notes) if _is_tagged(chat, release) else whole(chat, pinned(chat), notes)
+
+    desk.fleet.change(desk.fleet.chat, decide, desk.change())
+
+
+def _put(desk: Desk, release: Release, *, by_hand: bool) -> None:
+    desk.say(f"Deploying {release.id} to {len(desk.fleet.names)} services, without readers ...")
     started = desk.now()
-    outcomes = desk.fleet.change_all(_deciding(desk, release, notes), desk.change())
+    outcomes = desk.fleet.change_all(_deciding(desk, release, by_hand=by_hand), desk.change())
     outcomes = [one for one in outcomes if one.error] or desk.fleet.change_all(
-        {name: _tagging(release) for name in desk.fleet.names}, desk.change()
+        {name: _tagging(desk, release) for name in desk.fleet.names}, desk.change()
     )
     failed = [one for one in outcomes if one.error]
     if failed:
         _give_up(desk, release, failed)
-    step = Step(desk.now(), "deployed", seconds=round(desk.now() - started, 1))
-    desk.manifests.note(release.id, step, desk.call())
+    note(desk, release.id, Step(desk.now(), "deployed", seconds=round(desk.now() - started, 1)))
 
 
-def _deciding(desk: Desk, release: Release, notes: Mapping[str, str]) -> dict[str, Decide]:
+def _deciding(desk: Desk, release: Release, *, by_hand: bool) -> dict[str, Decide]:
     """Make the revision while readers are held on stable by its name; it gets its tag once it is up: a route
     to a revision that does not come up could not be changed any more, not even for a rollback.
     """
@@ -193,24 +239,37 @@ def _deciding(desk: Desk, release: Release, notes: Mapping[str, str]) -> dict[st
         template = function_template(desk.environment, member, release.image, revision, release.id)
 
         def decide(service: Service) -> Change | None:
-            own = notes if name == desk.fleet.chat else {}
+            if not by_hand or name == desk.fleet.chat:
+                _check_claimed(desk, service, release)
             if _is_tagged(service, release):
-                return Change(annotations=own) if own else None
-            change = whole(service, pinned(service), own) or Change()
-            return replace(change, template=template)
+                return accepted(service, {}) if moved_by_hand(service) else None
+            return replace(whole(service, pinned(service)) or Change(), template=template)
 
         return decide
 
     return {name: of(name, member) for name, member in members(desk.environment.platform).items()}
 
 
-def _tagging(release: Release) -> Decide:
+def _tagging(desk: Desk, release: Release) -> Decide:
     def decide(service: Service) -> Change | None:
+        _check_claimed(desk, service, release)
         if _is_tagged(service, release):
             return None
-        return split(service, pinned(service), revision_of(service.name, release.id), release.id, 0)
+        revision = revision_of(service.name, release.id)
+        change = split(service, pinned(service), revision, release.id, 0)
+        if service.name != desk.fleet.chat:
+            return change
+        return replace(change, annotations={**(change.annotations or {}), LEASE: desk.lease(release.id)})
 
     return decide
+
+
+def _check_claimed(desk: Desk, service: Service, release: Release) -> None:
+    """Raise when somebody moved traffic, or claimed chat for another release, since this one began."""
+    check_unmoved(service)
+    other = service.annotations.get(CANARY, "")
+    if service.name == desk.fleet.chat and other != release.id:
+        raise not_under_way(release.id, other)
 
 
 def _is_tagged(service: Service, release: Release) -> bool:
@@ -219,17 +278,22 @@ def _is_tagged(service: Service, release: Release) -> bool:
     return any((target.tag, target.revision) == wanted for target in service.traffic)
 
 
-def _give_up(desk: Desk, release: Release, failed: list[Outcome]) -> None:
-    """Take the candidate back; condemn it when a container of its own is what does not come up."""
+def _give_up(desk: Desk, release: Release, failed: list[Outcome]) -> NoReturn:
+    """Condemn it when a container of its own is what does not come up; otherwise it is only taken back."""
+    for one in failed:
+        if isinstance(one.error, (ReleaseHeld, ReleaseNotUnderWay)):
+            raise one.error
     words = tuple(f"{one.service}: {said(one.error)}" for one in failed if one.error)
-    condemned = any(
+    if not any(
         desk.fleet.refuses(one.service, revision_of(one.service, release.id), desk.call()) for one in failed
+    ):
+        raise ReleaseError(
+            f"Release {release.id} could not be deployed: {'; '.join(words)}",
+            hint="No reader met it. Mend what it says and run the build again.",
+        )
+    step = Step(round(desk.now(), 3), "did not come up", verdict="unhealthy", reasons=words)
+    take_back(desk, release.id, step, condemned=True)
+    raise ReleaseUnhealthy(
+        f"Release {release.id} did not come up: {'; '.join(words)}",
+        hint="No reader met it. Look at its log, mend it and push again.",
     )
-    what = "did not come up" if condemned else "could not be deployed"
-    verdict = "unhealthy" if condemned else "inconclusive"
-    step = Step(round(desk.now(), 3), what, verdict=verdict, reasons=words)
-    take_back(desk, release.id, step, condemned=condemned)
-    message = f"Release {release.id} {what}: {'; '.join(words)}"
-    if not condemned:
-        raise ReleaseError(message, hint="No reader met it. Mend what it says and run the build again.")
-    raise ReleaseUnhealthy(message, hint="No reader met it. Look at its log, mend it and push again.")

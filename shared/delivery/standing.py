@@ -96,6 +96,13 @@ class Standing:
         return bool(self.candidate and self.lease and self.lease.until > now)
 
 
+def tending(chat: Service, now: float) -> str:
+    """The release that somebody tends just now, from before its revision is up; empty when nobody does."""
+    lease = _read(chat, LEASE, Lease)
+    alive = lease is not None and lease.until > now and lease.holder == chat.annotations.get(CANARY)
+    return lease.holder if lease and alive else ""
+
+
 def standing(services: Mapping[str, Service], chat: str) -> Standing:
     """Read where things stand."""
     front = services[chat]
@@ -203,6 +210,11 @@ def whole(service: Service, revision: str, notes: Mapping[str, str] | None = Non
     there = wanted == {(t.revision, t.percent, t.tag) for t in service.traffic} and service.settled
     noted = all(service.annotations.get(key, "") == text for key, text in (change.annotations or {}).items())
     return None if there and noted else change
+
+
+def accepted(service: Service, notes: Mapping[str, str]) -> Change:
+    """Leave the traffic as it is, and take it for ours: a person asks, who may have moved it."""
+    return Change(annotations={TRAFFIC: written(shares(service)), **notes})
 
 
 def pinned(service: Service) -> str:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from shared.delivery.deploying import Wanted, deploy
 from shared.delivery.finishing import finish
 from shared.errors import (
     LecternError,
     Overloaded,
+    ReleaseBusy,
     ReleaseError,
     ReleaseHeld,
     ReleaseNotUnderWay,
@@ -20,7 +22,7 @@ from shared.errors import (
     Unreachable,
 )
 from shared.ports import Change, Target
-from tests.delivery.desk import BAD, GOOD, Asked, Rig
+from tests.delivery.desk import BAD, CODE, GOOD, Asked, Rig
 
 CHAT = "lectern-chat"
 HEALTH = "lectern-health"
@@ -239,6 +241,21 @@ def test_a_release_that_is_stable_is_not_taken_back_for_its_last_note(rig: Rig) 
     assert {job.image for job in manifest.jobs.values()} == {made.image}
 
 
+@pytest.mark.parametrize("error", [Unreachable("cloud-run", "change", "cut"), KeyboardInterrupt()], ids=str)
+def test_a_release_that_became_stable_at_the_last_moment_is_one_set(rig: Rig, error: BaseException) -> None:
+    """The others would go back, while chat stays on what was just made stable."""
+    made = rig.deploy(3)
+    rig.canary(made.id).run()
+    rig.services.after = once(CHAT, fails(error))
+    if isinstance(error, KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt):
+            finish(rig.desk, rig.index, made.id)
+        assert rig.one_set() == made.id
+    finish(rig.desk, rig.index, made.id)
+    assert rig.one_set() == made.id
+    assert rig.desk.manifests.get(made.id, rig.desk.call()).state == "released"
+
+
 # ------------------------------------------------------------ people
 
 
@@ -275,6 +292,19 @@ def test_another_function_that_is_moved_by_hand_ends_the_canary(rig: Rig, share:
         rig.build(4)
 
 
+def test_readers_that_are_moved_at_the_last_moment_stay(rig: Rig) -> None:
+    """The write that makes a release stable would undo a rollback of a second before."""
+    made = rig.deploy(3)
+    rig.canary(made.id).run()
+    rig.services.before = once(CHAT, lambda: by_hand(rig, CHAT, "0000001"))
+    with pytest.raises(ReleaseHeld):
+        finish(rig.desk, rig.index, made.id)
+    assert serving(rig, CHAT) == {"0000001": 100}
+    assert serving(rig, HEALTH) == {"0000002": 100}
+    with pytest.raises(ReleaseHeld):
+        rig.build(4)
+
+
 def test_a_function_that_is_moved_by_hand_while_the_set_follows_stays(rig: Rig) -> None:
     """The last step would undo what an operator did a moment ago."""
     made = rig.deploy(3)
@@ -285,3 +315,98 @@ def test_a_function_that_is_moved_by_hand_while_the_set_follows_stays(rig: Rig) 
     assert serving(rig, HEALTH) == {"0000001": 100}
     assert serving(rig, CHAT) == serving(rig, "lectern-drill") == {"0000002": 100}
     assert rig.standing().hold is not None
+
+
+# ------------------------------------------------------------ other builds
+
+
+def made_of(rig: Rig, release: str) -> set[str]:
+    """The services that have a revision of a release."""
+    return {service for service, revision in rig.services.revisions if revision.endswith(release)}
+
+
+def test_of_two_builds_that_begin_at_once_one_releases(rig: Rig) -> None:
+    """Chat would be claimed by one build and the others deployed by both: a set of two releases."""
+    rig.services.before = once(CHAT, lambda: rig.deploy(4))
+    with pytest.raises(ReleaseBusy, match="0000004 is under way, at 0 %"):
+        rig.deploy(3)
+    assert rig.standing().candidate == "0000004"
+    assert (made_of(rig, "0000003"), len(made_of(rig, "0000004"))) == (set(), 6)
+    rig.canary("0000004").run()
+    finish(rig.desk, rig.index, "0000004")
+    assert rig.one_set() == "0000004"
+
+
+def test_a_build_that_came_second_waits(rig: Rig) -> None:
+    """It would fail although it was told to wait."""
+
+    def faster() -> None:
+        rig.deploy(4)
+
+    rig.services.before = once(CHAT, faster)
+    made = deploy(rig.desk, Wanted(rig.commit(3), rig.image(3), wait_seconds=1000), CODE)
+    assert rig.standing().candidate == made.id == "0000003"
+    assert any("Waiting: Release 0000004 is under way" in line for line in rig.said)
+
+
+def test_a_candidate_that_comes_up_is_not_disturbed(rig: Rig) -> None:
+    """For the minutes that a revision takes to come up, any other build would take it for none."""
+    left = [lambda: rig.deploy(4)]
+
+    def strike(name: str) -> None:
+        if name == HEALTH and left:
+            with pytest.raises(ReleaseBusy):
+                left.pop()()
+
+    rig.services.before = strike
+    assert rig.deploy(3).id == rig.standing().candidate
+
+
+def test_a_left_canary_that_goes_on_is_not_taken_back(rig: Rig) -> None:
+    """A build would take away what a person has just decided to go on with."""
+    made = rig.deploy(3)
+    rig.canary(made.id)._shift(10)
+    rig.sleep(rig.desk.environment.platform.canary.lease_seconds + 1)
+    rig.services.before = once(CHAT, lambda: rig.canary(made.id).tend())
+    with pytest.raises(ReleaseBusy):
+        rig.deploy(4)
+    assert serving(rig, CHAT) == {"0000002": 90, made.id: 10}
+
+
+def test_traffic_that_is_moved_while_a_build_begins_holds(rig: Rig) -> None:
+    """A rollback of the last second would be undone, and leave no trace."""
+    for name in (CHAT, HEALTH):
+        rig.services.before = once(name, lambda name=name: by_hand(rig, name, "0000001"))
+        with pytest.raises(ReleaseHeld):
+            rig.build(3)
+        assert serving(rig, name) == {"0000001": 100}
+        with pytest.raises(ReleaseHeld):
+            rig.build(4)
+        assert rig.build(5, by_hand=True).id == rig.one_set()
+
+
+def test_a_person_goes_on_with_a_candidate_after_moving_traffic(rig: Rig) -> None:
+    """The line that the error names would be refused for the very traffic that it is about."""
+    rig.deploy(3)
+    by_hand(rig, HEALTH, "0000001")
+    assert rig.build(3, by_hand=True).id == rig.one_set()
+
+
+def test_a_build_that_was_killed_before_its_tags_goes_back_to_what_is_stable(rig: Rig) -> None:
+    """A rollback would lead to what was stable when the first attempt began."""
+
+    reached: list[str] = []
+
+    def dead(name: str) -> None:
+        reached.append(name)
+        if HEALTH in reached:
+            raise Killed
+
+    rig.services.before = dead
+    with pytest.raises(Killed):
+        rig.deploy(3)
+    rig.services.before = lambda _name: None
+    rig.sleep(rig.desk.environment.platform.canary.lease_seconds + 1)
+    rig.build(4)
+    made = rig.build(3)
+    assert (made.id, made.previous) == ("0000003", "0000004")

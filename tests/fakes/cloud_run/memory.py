@@ -15,7 +15,7 @@ from shared.resilience.deadline import Deadline
 class MemoryServices:
     """Implements ``Services`` and ``JobTemplates``. ``revisions`` are by service and name, since each region
     has its own; ``broken`` images do not come up; ``before`` is called with the name of each service that is
-    about to be changed, and may raise; ``log`` holds what was changed.
+    about to be changed, ``after`` when it was, and both may raise; ``log`` holds what was changed.
     """
 
     services: dict[str, Service] = field(default_factory=dict)
@@ -23,6 +23,7 @@ class MemoryServices:
     jobs: dict[str, Template] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     before: Callable[[str], None] = lambda _name: None
+    after: Callable[[str], None] = lambda _name: None
     log: list[tuple[str, Change]] = field(default_factory=list)
     _number: int = 0
 
@@ -54,6 +55,7 @@ class MemoryServices:
         self.log.append((service.name, change))
         if change.template is None:
             self.services[service.name] = made
+            self.after(service.name)
             return made
         return self._deployed(made, change.template)
 
