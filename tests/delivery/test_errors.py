@@ -394,7 +394,6 @@ def test_a_person_goes_on_with_a_candidate_after_moving_traffic(rig: Rig) -> Non
 
 def test_a_build_that_was_killed_before_its_tags_goes_back_to_what_is_stable(rig: Rig) -> None:
     """A rollback would lead to what was stable when the first attempt began."""
-
     reached: list[str] = []
 
     def dead(name: str) -> None:
