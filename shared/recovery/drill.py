@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from shared.recovery.golden import Comparison
-from shared.recovery.point import Manifest
+from shared.recovery.point import Manifest, time_of
 from shared.recovery.report import DrillReport
 from shared.recovery.restore import PARTS, Summary, expected, shortfall
 from shared.recovery.vectors import VectorFacts
@@ -55,6 +55,27 @@ def report_of(manifest: Manifest, seen: Seen, code_revision: str = "") -> DrillR
         machine=dict(seen.machine),
         code_revision=code_revision,
         damage=seen.damage or bool(missing),
+    )
+
+
+def report_unread(
+    point: str, started_at: datetime, room: Literal["sealed", "configured"], problem: str, *, damage: bool
+) -> DrillReport:
+    """The report on a point whose manifest could not be read or unlocked: no room was needed for that."""
+    return DrillReport(
+        point=point,
+        started_at=started_at,
+        passed=False,
+        room=room,
+        rehearsed_restore_seconds=0.0,
+        phases={},
+        rows=0,
+        points=0,
+        bytes=0,
+        golden=Comparison(0, 0, ()),
+        problems=(problem,),
+        damage=damage,
+        point_age_seconds=round((started_at - time_of(point)).total_seconds(), 1),
     )
 
 

@@ -17,7 +17,15 @@ from shared.wiring import process
 from shared.wiring.backups import with_bucket
 from shared.wiring.buckets import point_bucket
 from shared.wiring.parts import Parts
-from shared.wiring.rehearsal import TARGETS, Rehearsal, drill, require_room, require_targets, targets_missing
+from shared.wiring.rehearsal import (
+    TARGETS,
+    UNREADABLE,
+    Rehearsal,
+    drill,
+    require_room,
+    require_targets,
+    targets_missing,
+)
 from shared.wiring.verify import chosen
 
 CALLER_SECONDS = 5.0
@@ -99,6 +107,8 @@ def _require_a_point(settings: Settings, body: DrillBody) -> None:
             chosen(parts, body.point or None)
         except Missing as error:
             raise RequestError(404, "no_recovery_point", error.message, hint=error.hint) from error
+        except UNREADABLE:
+            pass  # the drill's report says so
 
 
 def _as_job(settings: Settings, body: DrillBody) -> str:
@@ -108,7 +118,10 @@ def _as_job(settings: Settings, body: DrillBody) -> str:
     if not settings.project or not point_bucket(settings):
         return ""
     with Parts(settings) as parts:
-        manifest = chosen(parts, body.point or None)
+        try:
+            manifest = chosen(parts, body.point or None)
+        except UNREADABLE:
+            return ""  # its report takes no time
         if not _is_long(settings, manifest, full=body.full):
             return ""
         words = ["drill", manifest.id, "--json", *(["--full"] if body.full else [])]

@@ -12,22 +12,24 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 
 from shared.embedded import machine
 from shared.embedded.stack import EmbeddedStack, reset
-from shared.errors import Corrupt, LecternError, Missing, StackError
+from shared.errors import AccessDenied, Corrupt, LecternError, Missing, Rejected, StackError
 from shared.ports.drills import StoredDrill
 from shared.recovery.catalogue import write_mark
 from shared.recovery.configuration import read_golden_answers
-from shared.recovery.drill import Seen, report_of
+from shared.recovery.drill import Seen, report_of, report_unread
 from shared.recovery.golden import Comparison, asked
 from shared.recovery.point import Manifest
 from shared.recovery.progress import Watch, nobody
 from shared.recovery.report import DrillReport
 from shared.recovery.restore import Summary, Wanted
 from shared.recovery.room import Needs, Room, needs_of, too_small
+from shared.recovery.sealed import NewerFormat
 from shared.recovery.status import refresh_status
 from shared.recovery.streams import check_object
 from shared.recovery.vectors import VectorFacts
@@ -39,7 +41,7 @@ from shared.wiring.configuration import asking
 from shared.wiring.parts import Parts
 from shared.wiring.point_cipher import point_cipher
 from shared.wiring.restore import restore
-from shared.wiring.verify import chosen
+from shared.wiring.verify import chosen_id, manifest_of
 
 PREFIX = "lectern-drill-"
 FULL_ALIAS = "lectern-drill-live"
@@ -49,6 +51,8 @@ TARGETS = {
 }
 """What a full drill restores into: variables and settings."""
 _MB = 2**20
+UNREADABLE = (Corrupt, AccessDenied, Rejected)
+"""A manifest that was changed; a key that is lost, of somebody else, switched off or destroyed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +87,26 @@ def drill(
 ) -> DrillReport:
     """Restore a point where nobody is served from, ask it, and leave the report beside it and in Postgres.
 
-    A drill that fails is a report, too. Errors: Missing (no such point), Corrupt (its manifest), AccessDenied
-    (key, bucket), StackError (too little memory or disk, named with both figures; a full drill without its
-    targets), and the bucket's.
+    A drill that fails is a report, too, and so is one of a point whose manifest cannot be read or unlocked.
+    Errors: Missing (no such point), NewerFormat (it is of a newer release), StackError (too little memory or
+    disk, named with both figures; a full drill without its targets), SettingsError (the key file), and the
+    bucket's.
     """
     own = with_bucket(settings)
     started = datetime.now(UTC)
     if wanted.full:
         require_targets(own)
     with Parts(own) as parts:
-        manifest = chosen(parts, wanted.point, lambda line: say(f"passed over: {line}"))
+        point = chosen_id(parts, wanted.point, lambda line: say(f"passed over: {line}"))
+        try:
+            manifest = manifest_of(parts, point)
+        except NewerFormat:
+            raise
+        except UNREADABLE as error:
+            damage = isinstance(error, Corrupt)
+            report = report_unread(point, started, _room_of(wanted), str(error), damage=damage)
+            _leave(own, report, say)
+            return report
     if not wanted.full:
         require_room(own, manifest)
     diary = _Diary()
@@ -103,7 +117,7 @@ def drill(
         diary.damage = isinstance(error, Corrupt | Missing)
     seen = Seen(
         started_at=started,
-        room="configured" if wanted.full else "sealed",
+        room=_room_of(wanted),
         phases=diary.phases,
         summary=diary.summary,
         failure=diary.failure,
@@ -114,6 +128,10 @@ def drill(
     report = report_of(manifest, seen)
     _leave(own, report, say)
     return report
+
+
+def _room_of(wanted: Rehearsal) -> Literal["sealed", "configured"]:
+    return "configured" if wanted.full else "sealed"
 
 
 def targets_missing(settings: Settings) -> list[str]:
@@ -163,20 +181,31 @@ def _sealed(settings: Settings, say: Say) -> Iterator[Settings]:
     _sweep()
     with tempfile.TemporaryDirectory(prefix=PREFIX) as folder, EmbeddedStack(Path(folder), say) as stack:
         assert stack.addresses is not None
-        yield replace(
+        yield apart(
             settings,
             home=folder,
             database_url=stack.addresses.database_url,
-            database_direct_url="",
             qdrant_url=stack.addresses.qdrant_url,
             qdrant_api_key="",
             storage_bucket=stack.addresses.storage_bucket,
-            backup_bucket=point_bucket(settings),
-            redis_url="",
-            embedder="none",
-            generator="none",
-            project="",
         )
+
+
+def apart(settings: Settings, **places: Any) -> Settings:
+    """The settings of a room at ``places``: but for the bucket of points and its key, nothing that readers
+    are served from is called.
+    """
+    return replace(
+        settings,
+        **places,
+        database_direct_url="",
+        backup_bucket=point_bucket(settings),
+        backup_snapshot_nodes=(),
+        redis_url="",
+        embedder="none",
+        generator="none",
+        project="",
+    )
 
 
 def _sweep() -> None:
@@ -189,19 +218,13 @@ def _sweep() -> None:
 @contextmanager
 def _configured(settings: Settings) -> Iterator[Settings]:
     """The targets of a full drill, with an alias of their own; the collection goes afterwards."""
-    room = replace(
+    room = apart(
         settings,
         database_url=settings.drill_database_url,
-        database_direct_url="",
         qdrant_url=settings.drill_qdrant_url,
         qdrant_api_key=settings.drill_qdrant_api_key,
         qdrant_alias=FULL_ALIAS,
         storage_bucket="",
-        backup_bucket=point_bucket(settings),
-        redis_url="",
-        embedder="none",
-        generator="none",
-        project="",
     )
     try:
         yield room

@@ -56,17 +56,24 @@ def chosen(parts: Parts, point: str | None, say: Callable[[str], object] = lambd
     """The manifest of a point, its seal checked; for None that of the newest point that can be read. Newer
     ones that cannot are told to ``say``.
     """
-    deadline = Deadline.after(LIST_SECONDS)
-    identity = read_point_id(point) if point else _newest(parts, deadline, say)
-    return read_manifest(parts.point_store, identity, point_cipher(parts.settings, identity), deadline)
+    return manifest_of(parts, chosen_id(parts, point, say))
 
 
-def _newest(parts: Parts, deadline: Deadline, say: Callable[[str], object]) -> str:
-    known = read_catalogue(parts.point_store, deadline)
+def chosen_id(parts: Parts, point: str | None, say: Callable[[str], object] = lambda _line: None) -> str:
+    """The id of the point that :func:`chosen` reads. Its seal is not checked yet."""
+    if point:
+        return read_point_id(point)
+    known = read_catalogue(parts.point_store, Deadline.after(LIST_SECONDS))
     found = newest(known)
     for line in known.passed_over(found):
         say(line)
     return found
+
+
+def manifest_of(parts: Parts, point: str) -> Manifest:
+    """The manifest of the point with this id, its seal checked."""
+    cipher = point_cipher(parts.settings, point)
+    return read_manifest(parts.point_store, point, cipher, Deadline.after(LIST_SECONDS))
 
 
 def newest(catalogue: Catalogue) -> str:

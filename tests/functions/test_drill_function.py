@@ -11,6 +11,7 @@ import pytest
 
 from shared import settings
 from shared.embedded.folder import FolderStore
+from shared.embedded.key_file import make_key_file
 from shared.recovery import sealed
 from shared.recovery.point import Manifest, manifest_name
 from shared.settings import Settings
@@ -45,6 +46,24 @@ def test_a_drill_answers_with_its_report(backed_up: tuple[Settings, Manifest]) -
         assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "no_recovery_point")
         measured = [line["measure"] for line in client.lines() if "measure" in line]
         assert measured == ["lectern_drill_age_seconds"]
+
+
+def test_a_point_that_the_key_does_not_fit_is_a_failed_drill(backed_up, tmp_path: Path) -> None:
+    """The schedule would see an error that no report, no mark and no health page tells of."""
+    own, manifest = backed_up
+    make_key_file(tmp_path / "key")
+    copies = FolderStore(tmp_path / "points")
+    source = FolderStore(Path(own.backup_bucket.removeprefix("file://")))
+    name = manifest_name(manifest.id)
+    copies.put(name, source.get(name, soon())[0], soon())  # without a seal: whoever has a key takes none
+    other = replace(own, backup_bucket=(tmp_path / "points").as_uri())
+    with function("drill", environ_of(other, LECTERN_BACKUP_KEY_FILE=str(tmp_path / "key"))) as client:
+        answer = client.post("/drill")
+        assert answer.status_code == 200, answer.text
+        assert (answer.json()["passed"], answer.json()["point"]) == (False, manifest.id)
+        assert "its seal is missing" in answer.json()["problems"][0]
+        assert [line["message"] for line in client.lines() if line["severity"] == "ERROR"]
+    assert any("broken" in info.name for info in copies.list(f"points/{manifest.id}/drills/", soon()))
 
 
 def test_a_full_drill_without_targets_is_skipped_and_no_failure(backed_up: tuple[Settings, Manifest]) -> None:

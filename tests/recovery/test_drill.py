@@ -17,14 +17,14 @@ from shared.errors import StackError
 from shared.recovery.catalogue import read_catalogue
 from shared.recovery.drill import Seen, report_of
 from shared.recovery.golden import Comparison, GoldenAnswer, Reply, asked
-from shared.recovery.point import Manifest
+from shared.recovery.point import Manifest, manifest_name
 from shared.recovery.report import read_report
 from shared.recovery.restore import Summary
 from shared.recovery.room import Needs, Room, needs_of, too_small
 from shared.recovery.status import read_status
 from shared.settings import Settings
 from shared.wiring.parts import Parts
-from shared.wiring.rehearsal import Rehearsal, drill
+from shared.wiring.rehearsal import Rehearsal, apart, drill
 from shared.wiring.stack import services
 from tests.local_stack import filled_stack, live_points, write_site
 from tests.recovery.whole_points import cut
@@ -94,6 +94,41 @@ def test_a_broken_point_fails_with_a_report(backed_up, tmp_path: Path) -> None:
     known = read_catalogue(copies, soon()).find(manifest.id)
     assert known.last_drill
     assert (known.verified, known.last_drill.word) == (False, "broken")
+
+
+@pytest.mark.parametrize("damage", ["seal", "key"])
+def test_a_point_that_cannot_be_unlocked_fails_with_a_report(backed_up, tmp_path: Path, damage: str) -> None:
+    """Health would go on saying that the last drill passed, although nobody can read the newest backup."""
+    own, manifest = backed_up
+    copies = FolderStore(tmp_path / "points")
+    for info in store_of(own).list("points/", soon()):
+        copies.put(info.name, store_of(own).get(info.name, soon())[0], soon())
+    changed = replace(own, backup_bucket=(tmp_path / "points").as_uri(), database_url="")
+    if damage == "seal":
+        name = manifest_name(manifest.id)
+        file = json.loads(copies.get(name, soon())[0])
+        file["mac"] = file["mac"][::-1]
+        copies.put(name, msgspec.json.encode(file), soon())
+    else:
+        make_key_file(tmp_path / "another")
+        changed = replace(changed, backup_key_file=str(tmp_path / "another"))
+    report = drill(changed, Rehearsal())
+    assert (report.point, report.rows, report.phases) == (manifest.id, 0, {})
+    assert report.word == {"seal": "broken", "key": "failed"}[damage]
+    assert {"seal": "its seal does not fit", "key": "is encrypted with key"}[damage] in report.problems[0]
+    status = read_status(copies, soon())
+    assert status
+    assert status.drilled
+    assert (status.drilled.passed, status.drilled.problem) == (False, report.problems[0][:300])
+
+
+def test_a_room_calls_nobody_that_readers_are_served_from(backed_up) -> None:
+    """A rehearsal would make collections on production's nodes, or fail because they are down."""
+    own, _ = backed_up
+    busy = replace(own, backup_snapshot_nodes=("http://node:6333",), redis_url="redis://x", project="p")
+    room = apart(busy, qdrant_url="http://127.0.0.1:9")
+    assert (room.backup_snapshot_nodes, room.redis_url, room.project) == ((), "", "")
+    assert (room.qdrant_url, room.backup_bucket) == ("http://127.0.0.1:9", own.backup_bucket)
 
 
 def seen(manifest: Manifest, **changed: object) -> Seen:
