@@ -80,5 +80,5 @@ def check_expands(parts: Parts, stable_schema: str, deadline: Deadline) -> None:
     if problems:
         raise ReleaseRefused(
             "These migrations cannot be applied now:\n" + "\n".join(f"  {line}" for line in problems),
-            hint="See docs/release/migrations.md: expand first, take away a release later.",
+            hint="Expand first, take away a release later: see docs/release/overview.md.",
         )

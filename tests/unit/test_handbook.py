@@ -31,6 +31,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 TEXTS = [*PAGES, ROOT / "README.md", ROOT / "CHANGELOG.md"]
 GOLDEN = ROOT / "tests" / "golden" / "handbook"
+CODE = {".py", ".sql", ".tf", ".hcl", ".yaml", ".json", ".md"}
 # Set for Python or the functions framework, not settings of Lectern.
 OTHER_VARIABLES = {"FUNCTION_SOURCE", "FUNCTION_TARGET", "PYTHONPATH"}
 
@@ -192,6 +193,21 @@ def test_files_that_are_named_exist(page: Path) -> None:
     for code in code_of(page):
         named = re.fullmatch(r"(?:shared|functions|tests|config|docs)/[\w./-]*", code)
         assert not named or (ROOT / code).exists(), code
+
+
+def test_pages_that_the_code_names_exist() -> None:
+    """The hint of an error would send an operator, in the middle of trouble, to a page that is not there."""
+    folders = [ROOT / name for name in ("shared", "functions", "terraform", "config")]
+    files = [path for folder in folders for path in folder.rglob("*") if path.suffix in CODE]
+    files += [ROOT / name for name in ("Makefile", "cloudbuild.yaml", "project.toml")]
+    named = {
+        (page, str(path.relative_to(ROOT)))
+        for path in files
+        if ".terraform" not in path.parts
+        for page in re.findall(r"\bdocs/[\w./-]+\.mdx?\b", path.read_text(encoding="utf-8"))
+    }
+    assert named
+    assert not [one for one in sorted(named) if not (ROOT / one[0]).is_file()]
 
 
 def test_the_configuration_reference_is_fresh() -> None:
