@@ -197,7 +197,8 @@ class _Open:
     def _ends_one_like_it(self, name: str) -> bool:
         top = self._top
         if name in ("rp", "rt"):
-            return top in ("rp", "rt") and self._names[-2:-1] == ["ruby"]
+            is_in_ruby = self._names[-2:-1] == ["ruby"] and len(self._names) - 2 >= self._sure
+            return is_in_ruby and top in ("rp", "rt")
         return top in _LIKE.get(name, ())
 
     def _may_end_more(self, name: str) -> bool:
@@ -215,7 +216,8 @@ class _Open:
     # ------------------------------------------------------------ ends
 
     def _end(self, name: str) -> None:
-        if self._top == name:
+        # A parser that met the end of a form in an odd place forgets the form: the next end is no end.
+        if self._top == name and (name != "form" or self._sure < len(self._names)):
             self._pop()
             if name == "form" and self._many[name]:
                 self._doubt()

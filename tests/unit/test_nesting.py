@@ -160,6 +160,8 @@ def test_no_page_is_deeper_than_was_told(full: bool) -> None:
         "<h3><div><h1><h2></h2></h1><dt><li></div>",
         "<table><table></table><dt><li></table>",
         "<button><div><button></button><dt><li></div>",
+        "<form><marquee></form></marquee></form>",
+        "<main><ruby></main><rt><ruby><rt><rt>",
         "<trac\u212a>",
     ],
 )
