@@ -37,7 +37,7 @@ locals {
     backup_qdrant = [
       { may = "use", prefixes = ["spool/"] },
       { may = "add", prefixes = ["deletions/"] },
-      { may = "read", prefixes = ["releases/", "golden/"] },
+      { may = "read", prefixes = ["releases/", "terraform/", "golden/"] },
     ]
   }
 

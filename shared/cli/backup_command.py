@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option(
     "--terraform",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A file of `terraform output -json` to keep with the configuration.",
+    help="A file of `terraform output -json` to keep with the configuration, in place of the bucket's.",
 )
 @click.option("--with-secrets", is_flag=True, help="Keep the values of secrets, too. Needs a backup key.")
 @json_option
@@ -41,6 +41,8 @@ def command(
     one that starts meanwhile waits. A backup that was stopped goes on with the same --point. Afterwards old
     points are removed as the settings say; `lectern backups prune` tells which.
     """
+    if part == "neon" and (terraform or with_secrets):
+        raise click.UsageError("the configuration is cut with the vectors: leave --part out, or say qdrant.")
     from shared.recovery.point import read_point_id
     from shared.wiring import backup
     from shared.wiring.configuration import Extras

@@ -31,6 +31,7 @@ PART: PartName = "config"
 VALUES = "values"
 FILES = ("settings", "secrets", "release", "terraform", VALUES)
 """Files of the part for people to read, without ``.json``."""
+NO_KEY = "LECTERN_BACKUP_KEY_FILE is missing: values of secrets are only backed up encrypted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +71,7 @@ def write_configuration(
     Raises :class:`~shared.errors.SettingsError` for secret values without a key; the store's errors.
     """
     if configuration.values and cipher is None:
-        raise SettingsError(
-            ["LECTERN_BACKUP_KEY_FILE is missing: values of secrets are only backed up encrypted"]
-        )
+        raise SettingsError([NO_KEY])
     started = datetime.now(UTC)
     entries: list[ObjectEntry] = []
     for name, value in _files(configuration):

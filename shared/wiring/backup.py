@@ -24,7 +24,8 @@ from shared.recovery.vectors import Progress, VectorFacts
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
 from shared.wiring import backups, upkeep, vectors
-from shared.wiring.configuration import Extras, configuration_export
+from shared.wiring.configuration import Extras, configuration_export, refuse_without
+from shared.wiring.deployed import deployed
 from shared.wiring.parts import Parts
 from shared.wiring.point_cipher import point_cipher
 
@@ -108,8 +109,9 @@ def run(
     """Cut the parts ``wanted`` of a recovery point and commit it when both are there. Safe to run again with
     the same ``point``, also after it was killed.
 
-    Errors: PreconditionFailed (an ingestion did not end in time), SettingsError (the key), those of the
-    database, of Qdrant, of the bucket and of the key.
+    Errors: PreconditionFailed (an ingestion did not end in time; the point was cut without ``extras``),
+    SettingsError (the key, a file of ``extras``), those of the database, of Qdrant, of the bucket and of the
+    key.
     """
     began = time.monotonic()
     notes: list[str] = []
@@ -121,9 +123,11 @@ def run(
     with Parts(settings) as parts:
         cipher = point_cipher(settings, point)
         deadline = Deadline.after(settings.backup_seconds)
+        running = deployed(parts, deadline, note, terraform="qdrant" in wanted)
+        config = configuration_export(parts, cipher, running, extras or Extras(), note)
+        refuse_without(parts, point, extras or Extras(), deadline)
         upkeep.tend(parts, deadline.within(UPKEEP_SECONDS), note)
-        cutting = _cutting(parts, point, cipher, note)
-        config = configuration_export(parts, cipher, extras or Extras(), note)
+        cutting = _cutting(parts, point, cipher, running.commit, note)
         exports = _exports(parts, cipher, wanted, config, note=note, watch=watch)
         outcome = cutting.parts(exports, deadline, optional=OPTIONAL)
         told = _told(parts, point, outcome, deadline)
@@ -155,7 +159,7 @@ def may_be_cut_again(settings: Settings, point: str, part: PartName) -> bool:
         return len(whole_records(parts.point_store, point, part, deadline)) < TRIES
 
 
-def _cutting(parts: Parts, point: str, cipher: PointCipher | None, note: Say) -> Cutting:
+def _cutting(parts: Parts, point: str, cipher: PointCipher | None, commit: str, note: Say) -> Cutting:
     settings = parts.settings
     return Cutting(
         parts.point_store,
@@ -163,7 +167,7 @@ def _cutting(parts: Parts, point: str, cipher: PointCipher | None, note: Say) ->
         parts.ledger_clock,
         point,
         cipher,
-        Provenance(settings.release, settings.release),
+        Provenance(commit, settings.release),
         wait_seconds=settings.backup_wait_seconds,
         say=note,
     )

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from shared.answering.answers import EXTRACTIVE, NOT_FOUND
 from shared.answering.extractive import choose
-from shared.errors import LecternError, Missing, SettingsError, SourceError
+from shared.errors import LecternError, Missing, PreconditionFailed, SettingsError, SourceError
 from shared.ports import Embeddings, VectorSearch
-from shared.recovery.configuration import Configuration, write_configuration
+from shared.recovery.commit import committed, whole_records
+from shared.recovery.configuration import (
+    NO_KEY,
+    PART,
+    Configuration,
+    ConfigurationFacts,
+    write_configuration,
+)
 from shared.recovery.crypto import PointCipher
 from shared.recovery.golden import Ask, GoldenAnswer, Reply
-from shared.recovery.point import PartRecord
+from shared.recovery.point import SERVICE, PartRecord
 from shared.resilience.deadline import Deadline
 from shared.retrieval.retriever import Retriever
 from shared.settings import Settings, declarations, secret_references
+from shared.wiring.deployed import Deployed, outputs_in
 from shared.wiring.golden import site_questions
 from shared.wiring.parts import Parts
 
@@ -36,26 +43,34 @@ Say = Callable[[str], object]
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What a backup may bring along: a file of `terraform output -json`, the release's manifest, and the
-    values of secrets, which are only ever written encrypted.
+    """What a backup may bring along: a file of `terraform output -json` in place of the one in the bucket;
+    the values of secrets, which are only ever written encrypted.
     """
 
     terraform: Path | None = None
-    release: Mapping[str, Any] = field(default_factory=dict)
     with_secrets: bool = False
 
 
 def configuration_export(
-    parts: Parts, cipher: PointCipher | None, extras: Extras = Extras(), say: Say = lambda _line: None
+    parts: Parts,
+    cipher: PointCipher | None,
+    running: Deployed,
+    extras: Extras = Extras(),
+    say: Say = lambda _line: None,
 ) -> Export:
-    """An export of the part ``config`` for :class:`~shared.recovery.cutting.Cutting`."""
+    """An export of the part ``config`` for :class:`~shared.recovery.cutting.Cutting`. Raises
+    :class:`~shared.errors.SettingsError` at once for ``extras`` that cannot be brought along.
+    """
+    terraform = outputs_in(extras.terraform) if extras.terraform else running.terraform
+    if extras.with_secrets and cipher is None:
+        raise SettingsError([NO_KEY])
 
     def export(point: str, attempt: str, deadline: Deadline) -> PartRecord:
         version = parts.ledger_clock.version(deadline)
         configuration = Configuration(
             settings=shown_settings(parts.settings),
-            release=extras.release,
-            terraform=_terraform(extras.terraform),
+            release=running.release,
+            terraform=terraform,
             secrets=secret_references(parts.settings.environment),
             values=_values(parts.settings) if extras.with_secrets else {},
             golden=golden_answers(parts, deadline, say),
@@ -73,6 +88,39 @@ def configuration_export(
     return export
 
 
+def refuse_without(parts: Parts, point: str, extras: Extras, deadline: Deadline) -> None:
+    """Raise PreconditionFailed for ``extras`` that would not get into the point, because it has its
+    configuration already: what is cut is not cut again.
+    """
+    if not (extras.terraform or extras.with_secrets):
+        return
+    manifest = committed(parts.point_store, point, deadline)
+    record = manifest.parts.get(PART) if manifest else _cut_before(parts, point, deadline)
+    if not (manifest or record):
+        return
+    lacks = []
+    if extras.with_secrets and not (record and record.facts(ConfigurationFacts).secret_values):
+        lacks.append("values of secrets (--with-secrets)")
+    if extras.terraform and not (
+        record and any(one.name.endswith("/terraform.json") for one in record.objects)
+    ):
+        lacks.append("Terraform's outputs (--terraform)")
+    if lacks:
+        raise PreconditionFailed(
+            SERVICE,
+            f"cut {point}",
+            f"its configuration was cut before, without {' and '.join(lacks)}",
+            hint="Leave that out, or cut another point: leave --point out.",
+        )
+
+
+def _cut_before(parts: Parts, point: str, deadline: Deadline) -> PartRecord | None:
+    """The record that a backup which goes on takes as it is."""
+    version = parts.ledger_clock.version(deadline)
+    found = whole_records(parts.point_store, point, PART, deadline)[-1:]
+    return next((one for one in found if one.ledger_version == version), None)
+
+
 def shown_settings(settings: Settings) -> dict[str, Any]:
     """Every setting in force; of secrets only whether they are set."""
     secrets = {item.name for item in declarations() if item.secret}
@@ -83,17 +131,6 @@ def shown_settings(settings: Settings) -> dict[str, Any]:
 def _values(settings: Settings) -> dict[str, str]:
     found = {item.env: str(getattr(settings, item.name)) for item in declarations() if item.secret}
     return {name: value for name, value in found.items() if value}
-
-
-def _terraform(path: Path | None) -> dict[str, Any]:
-    """Outputs by name, those left out that Terraform calls sensitive."""
-    if path is None:
-        return {}
-    try:
-        outputs = json.loads(path.read_text(encoding="utf-8"))
-        return {name: one["value"] for name, one in outputs.items() if not one.get("sensitive")}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise SettingsError([f"{path} is no output of `terraform output -json`: {error}"]) from error
 
 
 # ---------------------------------------------------------------- golden questions

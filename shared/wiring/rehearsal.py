@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from shared.delivery.release import commit_of
 from shared.embedded import machine
 from shared.embedded.stack import EmbeddedStack, reset
 from shared.errors import AccessDenied, Corrupt, LecternError, Missing, Rejected, StackError
@@ -125,7 +126,7 @@ def drill(
         damage=diary.damage,
         machine={"processors": machine.processors(), "free_memory_mb": machine.free_memory() // _MB},
     )
-    report = report_of(manifest, seen)
+    report = report_of(manifest, seen, commit_of(own.release))
     _leave(own, report, say)
     return report
 

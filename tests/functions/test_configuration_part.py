@@ -8,18 +8,24 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
+from shared.cli.main import main
+from shared.delivery.release import Manifests, Release
 from shared.embedded.folder import FolderStore
 from shared.embedded.key_file import make_key_file
-from shared.errors import SettingsError
+from shared.errors import PreconditionFailed, SettingsError
 from shared.recovery.configuration import read_file, read_golden_answers
 from shared.recovery.golden import GoldenAnswer, asked
 from shared.recovery.point import PartRecord
 from shared.retrieval.digest import packed
 from shared.settings import Settings
+from shared.wiring import backup
 from shared.wiring.configuration import Extras, asking, configuration_export, golden_answers
+from shared.wiring.deployed import deployed
 from shared.wiring.parts import Parts
 from shared.wiring.point_cipher import point_cipher
+from shared.wiring.verify import manifest_of
 from tests.recovery.vector_world import SPEC, reserved
 from tests.recovery_points import soon
 
@@ -42,7 +48,8 @@ def own(stack: Settings, tmp_path: Path) -> Settings:
 
 def cut(own: Settings, extras: Extras = NOTHING) -> PartRecord:
     with Parts(own) as parts:
-        return configuration_export(parts, point_cipher(own, POINT), extras)(POINT, "a-1", soon())
+        running = deployed(parts, soon(), lambda _line: None)
+        return configuration_export(parts, point_cipher(own, POINT), running, extras)(POINT, "a-1", soon())
 
 
 def read(own: Settings, record: PartRecord, name: str) -> bytes:
@@ -56,7 +63,7 @@ def test_settings_and_names_of_secrets_are_kept_but_no_value(own: Settings, tmp_
     outputs.write_text(
         json.dumps({"url": {"value": "https://x"}, "key": {"value": PASSWORD, "sensitive": True}})
     )
-    record = cut(own, Extras(terraform=outputs, release={"revision": "abc"}))
+    record = cut(own, Extras(terraform=outputs))
     everything = b"".join(
         read(own, record, entry.name.rpartition("/")[2]) for entry in record.objects
     ).decode()
@@ -65,7 +72,59 @@ def test_settings_and_names_of_secrets_are_kept_but_no_value(own: Settings, tmp_
     assert (settings["visitor_secret"], settings["qdrant_alias"]) == ("(set)", "lectern-live")
     assert json.loads(read(own, record, "secrets.json"))["DATABASE_URL"]["secret"] == "lectern-database-url"
     assert json.loads(read(own, record, "terraform.json")) == {"url": "https://x"}
-    assert json.loads(read(own, record, "release.json")) == {"revision": "abc"}
+
+
+def test_the_release_and_the_outputs_of_terraform_come_from_the_bucket(own: Settings) -> None:
+    """After the loss of a project nobody would know which image and revisions ran, and at which addresses."""
+    release = Release(
+        id="abc1234", commit=40 * "a", image="x@sha256:1", environment="staging", created_at=1.0
+    )
+    deployment = replace(own, release="abc1234", project="p")
+    said: list[str] = []
+    with Parts(deployment) as parts:
+        assert deployed(parts, soon(), said.append).commit == "abc1234"
+        assert ["release's manifest" in said[0], "Terraform's outputs" in said[1]] == [True, True]
+        Manifests(parts.object_store).save(release, soon())
+        outputs = {"url": {"value": "https://x"}, "key": {"value": PASSWORD, "sensitive": True}}
+        parts.object_store.put("terraform/outputs.json", json.dumps(outputs).encode(), soon())
+    record = cut(deployment)
+    assert json.loads(read(own, record, "release.json"))["image"] == "x@sha256:1"
+    assert json.loads(read(own, record, "terraform.json")) == {"url": "https://x"}
+    with Parts(deployment) as parts:
+        made = backup.run(replace(deployment, project=""), POINT)
+        manifest = manifest_of(parts, made.point)
+        for name in ("releases/abc1234.json", "terraform/outputs.json"):
+            parts.object_store.delete(name, soon())
+    assert (manifest.release, manifest.code_revision) == ("abc1234", 40 * "a")
+
+
+def test_what_is_asked_for_too_late_or_cannot_be_had_is_refused_at_once(
+    own: Settings, tmp_path: Path
+) -> None:
+    """An operator would believe that the backup holds the secrets, and throw the old ones away."""
+    (tmp_path / "wrong.json").write_text("[1]")
+    keyless = replace(own, backup_key_file="")
+    for settings, extras in (
+        (own, Extras(terraform=tmp_path / "wrong.json")),
+        (keyless, Extras(with_secrets=True)),
+    ):
+        with pytest.raises(SettingsError):
+            backup.run(settings, POINT, extras=extras)
+    assert not list((tmp_path / "points").rglob("*.zst*")), "nothing was to be exported before that"
+    backup.run(own, POINT, ("qdrant",))
+    for _ in ("before the manifest", "after it"):
+        with pytest.raises(PreconditionFailed, match="without values of secrets"):
+            backup.run(own, POINT, extras=Extras(with_secrets=True))
+        assert backup.run(own, POINT).state == "committed"
+    again = Extras(with_secrets=True)
+    assert [backup.run(own, "20261102T030000Z", extras=again).state for _ in range(2)] == ["committed"] * 2
+
+
+@pytest.mark.parametrize("flag", ["--with-secrets", "--terraform=outputs.json"])
+def test_what_goes_with_the_vectors_is_not_taken_for_the_database(flag: str) -> None:
+    """A flag would be ignored without a word."""
+    told = CliRunner().invoke(main, ["backup", "--part", "neon", flag])
+    assert (told.exit_code, "cut with the vectors" in told.output) == (2, True)
 
 
 def test_values_of_secrets_only_when_asked_for_and_only_encrypted(own: Settings, tmp_path: Path) -> None:

@@ -49,11 +49,14 @@ def test_a_good_point_passes_with_nothing_but_bucket_and_key(backed_up) -> None:
     own, manifest = backed_up
     before = live_points(own)
     # Neither the database nor Qdrant of the site is there, and no embedding service.
-    alone = replace(own, database_url="", qdrant_url="", storage_bucket="", embedder="none")
+    alone = replace(
+        own, database_url="", qdrant_url="", storage_bucket="", embedder="none", release="abc1234-2"
+    )
     report = drill(alone, Rehearsal())
     assert report.problems == ()
     assert report.passed
     assert report.warnings == ()
+    assert report.code_revision == "abc1234"
     assert (report.point, report.room, report.points) == (manifest.id, "sealed", len(before))
     assert report.golden.asked == report.golden.same > 0
     assert set(report.phases) == {"room", "restore", "questions"}
