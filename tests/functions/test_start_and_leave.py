@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
@@ -146,7 +146,7 @@ def test_when_the_reader_leaves_the_writing_stops(
     write_for_long(fake)
     with function("chat", writing(stack, fake)) as client:
         client.wait_until_ready()
-        leave(client, events_read)
+        leave(client, events_read, until=lambda: [one for one in fake.seen if "stream" in one.path])
         began = time.monotonic()
         assert fake.left.wait(5), "the service went on writing"
         assert time.monotonic() - began < 1.0
@@ -186,8 +186,8 @@ def write_for_long(fake: FakeGemini) -> None:
     fake.faults.always(Fault(operation="stream", chunk_delay=0.05))
 
 
-def leave(client: Served, events_read: int) -> None:
-    """Ask, read so many events, and close the connection once the service is writing."""
+def leave(client: Served, events_read: int, until: Callable[[], object] = lambda: True) -> None:
+    """Ask, read so many events, and close the connection once something holds."""
     with client.stream("POST", "/chat", json=QUESTION, headers=EVENTS) as response:
         lines = response.iter_lines()
         names: list[str] = []
@@ -196,6 +196,10 @@ def leave(client: Served, events_read: int) -> None:
             if line.startswith("event: "):
                 names.append(line)
         assert response.status_code == 200
+        ends = time.monotonic() + 20
+        while not until():
+            assert time.monotonic() < ends
+            time.sleep(0.01)
 
 
 def finished(client: Served, seconds: float = 5) -> dict:
