@@ -22,7 +22,7 @@ from shared.embedded.jobs import KEPT, LocalJobs
 from shared.ports import Execution, Jobs
 from shared.resilience.deadline import Deadline
 from tests.fakes.cloud_run import FakeCloudRun, RunError
-from tests.fakes.cloud_run.jobs import wait_until
+from tests.waiting import wait_for
 
 TASK = """
 import json, os, pathlib, sys, time
@@ -52,7 +52,7 @@ class Place:
 
     def task(self, index: int, attempt: int = 0) -> dict[str, object]:
         path = self.folder / f"task-{index}-{attempt}"
-        wait_until(path.exists)
+        wait_for(path.exists)
         found = json.loads(path.read_text())
         assert isinstance(found, dict)
         return found
@@ -217,7 +217,7 @@ def test_tasks_end_with_whoever_started_them(here: Place, tmp_path: Path) -> Non
         starter.kill()
     found = here.ended(name)
     assert (found.state, found.message) == ("failed", "It was stopped with the process that had started it.")
-    wait_until(lambda: not any(is_running(pid) for pid in pids))
+    wait_for(lambda: not any(is_running(pid) for pid in pids))
 
 
 def test_tasks_end_with_their_supervisor(here: Place) -> None:
@@ -228,7 +228,7 @@ def test_tasks_end_with_their_supervisor(here: Place) -> None:
     found = here.ended(name)
     assert (found.state, found.message) == ("failed", "It was killed.")
     if sys.platform == "linux":
-        wait_until(lambda: not is_running(pid))
+        wait_for(lambda: not is_running(pid))
 
 
 def test_secrets_are_in_no_file(tmp_path: Path) -> None:

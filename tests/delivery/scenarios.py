@@ -13,6 +13,7 @@ from shared.embedded.fake_gemini import Fault
 from tests.delivery import variants
 from tests.delivery.place import READERS_A_SECOND, Built, Place, Ran, Readers, kill
 from tests.delivery.variants import Variant
+from tests.waiting import wait_for
 
 MOST_SECONDS = 30.0
 AT_TAG, MIGRATION = "at the tag", "migration"
@@ -117,13 +118,6 @@ def is_left(place: Place) -> bool:
 
 def _share(place: Place, built: Built) -> int:
     return place.serving()["lectern-chat"].get(f"lectern-chat-{built.commit[:7]}", 0)
-
-
-def wait_for(holds: Callable[[], bool], seconds: float = 60) -> None:
-    ends = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < ends, "it did not come to that"
-        time.sleep(0.05)
 
 
 def settle(readers: Readers) -> None:

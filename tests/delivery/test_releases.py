@@ -26,9 +26,9 @@ from tests.delivery.scenarios import (
     readers_of,
     release,
     settle,
-    wait_for,
 )
 from tests.delivery.variants import Variant
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 MOST_SECONDS = 20.0

@@ -10,13 +10,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 ORIGIN = "https://docs.example.com"
@@ -34,7 +36,7 @@ class Toy:
         self.url = f"http://127.0.0.1:{self.port}"
         self._process = self._start()
         self.client = httpx.Client(base_url=self.url, timeout=20)
-        eventually(self._answers, 20)
+        wait_for(self._answers, 20)
 
     def _start(self) -> subprocess.Popen[bytes]:
         own = {
@@ -78,19 +80,12 @@ class Toy:
         def found() -> list[dict]:
             return [x for x in self.lines() if x.get("request_id") == request_id and "httpRequest" in x]
 
-        eventually(lambda: bool(found()), 5)
+        wait_for(lambda: bool(found()), 5)
         return found()[0]
 
     def closings(self) -> list[float]:
         text = self.diary.read_text() if self.diary.exists() else ""
         return [float(line.split()[1]) for line in text.splitlines()]
-
-
-def eventually(holds: Callable[[], bool], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, f"did not happen within {seconds} s"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -342,7 +337,7 @@ def test_the_source_is_closed_when_the_reader_leaves(toy: Toy, kind: str) -> Non
     with toy.client.stream("GET", f"/stream/{kind}", headers={"x-request-id": request_id}) as response:
         assert next(events(response))[0] == "token"
     left = time.monotonic()
-    eventually(lambda: len(toy.closings()) > before, 5)
+    wait_for(lambda: len(toy.closings()) > before, 5)
     assert toy.closings()[-1] - left < 1
     line = toy.line_of(request_id)
     assert line["client_left"] is True
@@ -382,7 +377,7 @@ def test_a_reader_that_takes_nothing_does_not_hold_the_others_up(toy: Toy) -> No
         raw.sendall(b"GET /stream/flood HTTP/1.1\r\nHost: x\r\n\r\n")
         raw.recv(100)
         assert toy.client.get("/live").status_code == 200
-    eventually(lambda: len(toy.closings()) > before, 5)
+    wait_for(lambda: len(toy.closings()) > before, 5)
 
 
 def test_streams_run_beside_each_other(toy: Toy) -> None:

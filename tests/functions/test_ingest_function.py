@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +37,7 @@ from shared.wiring.stack import services
 from shared.wiring.tasks import run_tasks
 from tests.fakes.cloud_run import FakeCloudRun
 from tests.local_stack import Served, function, write_site
+from tests.waiting import wait_for
 
 KEY = "a-deploy-key-of-some-length"
 
@@ -214,14 +215,6 @@ def working_on(run: str) -> int:
         if run in words and "shared.cli.main" in words:
             return int(process.pid)
     return 0
-
-
-def wait_for(found: Callable[[], Any]) -> Any:
-    end = time.monotonic() + 60
-    while not (value := found()):
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    return value
 
 
 def test_a_small_run_fits_into_the_request(client: Served, own: Settings, site: Path) -> None:

@@ -15,6 +15,7 @@ from shared.settings import Settings
 from shared.wiring.parts import Parts
 from tests.faults import FaultProxy
 from tests.local_stack import Served, environment, function
+from tests.waiting import wait_for
 
 QUESTION = {"question": "How cold should apples be stored?"}
 EVENTS = {"Accept": "text/event-stream"}
@@ -196,10 +197,7 @@ def leave(client: Served, events_read: int, until: Callable[[], object] = lambda
             if line.startswith("event: "):
                 names.append(line)
         assert response.status_code == 200
-        ends = time.monotonic() + 20
-        while not until():
-            assert time.monotonic() < ends
-            time.sleep(0.01)
+        wait_for(until)
 
 
 def finished(client: Served, seconds: float = 5) -> dict:

@@ -16,7 +16,6 @@ from shared.recovery.neon_part import stored_tables
 from shared.recovery.point import Manifest
 from shared.recovery.streams import part_reader
 from shared.recovery.vectors import VectorFacts
-from shared.resilience.deadline import Deadline
 from shared.retrieval.chunks import STATISTICS_ID
 from shared.settings import Settings
 from shared.wiring import ingestion
@@ -25,6 +24,7 @@ from tests.local_stack import ORCHARD, filled_stack, write_site
 from tests.recovery.test_restore import answer_record
 from tests.recovery.whole_points import cut
 from tests.recovery_points import day, soon
+from tests.waiting import wait_for
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def test_no_backup_is_torn_while_everything_is_written(tmp_path: Path, full: boo
         with all_the_time(chat) as asked, all_the_time(ingest) as ingested:
             for trial in range(trials):
                 before = len(ingested)
-                wait_until(lambda before=before: len(ingested) > before)
+                wait_for(lambda before=before: len(ingested) > before)
                 manifest = cut(own, day(trial))
                 torn += is_torn(own, manifest)
                 versions.add(manifest.ledger_version)
@@ -108,13 +108,6 @@ def more() -> dict[str, str]:
     return {
         f"fruit-{n}.md": f"---\ntitle: Fruit {n}\n---\n\n## Kind\n\nFruit number {n}.\n" for n in range(12)
     }
-
-
-def wait_until(ready: Callable[[], bool]) -> None:
-    deadline = Deadline.after(60)
-    while not ready() and not deadline.expired():
-        time.sleep(0.01)
-    assert ready()
 
 
 def is_torn(own: Settings, manifest: Manifest) -> bool:

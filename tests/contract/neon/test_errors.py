@@ -40,6 +40,7 @@ from shared.resilience.deadline import Deadline
 from tests.contract.neon.test_answers import ANSWER
 from tests.contract.neon_servers import PASSWORD, TlsServer, soon
 from tests.faults import FaultProxy
+from tests.waiting import wait_for
 
 Operation = Callable[[Pool, Deadline], object]
 
@@ -86,14 +87,7 @@ def operation(request: pytest.FixtureRequest) -> Operation:
 def fresh(way: Way) -> None:
     """Let the next call connect anew. The old connection's farewell must not be counted as the new one's."""
     way.pool.close()
-    until(lambda: not way.proxy._open)
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for what the proxy's threads do next."""
-    end = soon()
-    while not condition():
-        assert not end.expired()
+    wait_for(lambda: not way.proxy._open)
 
 
 def test_refused(way: Way, operation: Operation) -> None:
@@ -209,7 +203,7 @@ def test_a_connection_that_the_server_closed_meanwhile_is_replaced(way: Way) -> 
     """After the database restarted, readers notice nothing."""
     OPERATIONS["ping"](way.pool, soon())
     way.proxy.cut_open()
-    until(lambda: all(entry.wire.is_stale() for entry in way.pool._idle))
+    wait_for(lambda: all(entry.wire.is_stale() for entry in way.pool._idle))
     for name in ("ping", "record", "save_pages"):
         OPERATIONS[name](way.pool, soon())
 

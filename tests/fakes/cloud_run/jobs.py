@@ -15,8 +15,7 @@ import os
 import re
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -305,11 +304,3 @@ def _operation(name: str, execution: Json) -> Json:
     elif answer["done"]:
         answer["error"] = {"code": 10, "message": execution["conditions"][0]["message"]}
     return answer
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Ask until it is so; for what a child process does."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
