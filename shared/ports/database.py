@@ -153,9 +153,16 @@ class DatabaseImport(Protocol):
         ...
 
     def replace_table(
-        self, table: TableShape, blocks: Iterable[bytes], deadline: Deadline, *, replace: bool
+        self,
+        table: TableShape,
+        blocks: Iterable[bytes],
+        sequences: Iterable[SequenceState],
+        deadline: Deadline,
+        *,
+        replace: bool,
     ) -> int:
-        """Put these rows in the place of a table's rows, in one transaction; how many rows.
+        """Put these rows in the place of a table's rows, in one transaction; how many rows. Of ``sequences``
+        those that number the table's rows go on after them, and never back.
 
         Raises PreconditionFailed when it has rows and not ``replace``, or when other tables refer to rows
         that would be gone.

@@ -112,7 +112,8 @@ def restore_table(
     check_object(files.store, entry, files.cipher, deadline)
     meter = Meter("load", entry.plain_bytes, watch)
     blocks = meter.counted(part_reader(files.store, entry, files.cipher, deadline))
-    rows = target.replace_table(table, blocks, deadline, replace=replace)
+    sequences = record.facts(NeonFacts).catalog.sequences
+    rows = target.replace_table(table, blocks, sequences, deadline, replace=replace)
     meter.end()
     return rows
 

@@ -19,7 +19,7 @@ from shared.adapters.neon.replacing import replace_rows
 from shared.adapters.neon.url import parse
 from shared.adapters.neon.wire import Wire
 from shared.errors import DependencyError, Missing
-from shared.ports.database import Building, Catalog, TableShape
+from shared.ports.database import Building, Catalog, SequenceState, TableShape
 from shared.resilience.deadline import Deadline
 from shared.sql import copy_target, full_name, literal, set_sequence
 
@@ -81,12 +81,18 @@ class NeonImport:
                     building.clear()
 
     def replace_table(
-        self, table: TableShape, blocks: Iterable[bytes], deadline: Deadline, *, replace: bool
+        self,
+        table: TableShape,
+        blocks: Iterable[bytes],
+        sequences: Iterable[SequenceState],
+        deadline: Deadline,
+        *,
+        replace: bool,
     ) -> int:
         refuse_pooler(self._url, self._name, OPERATION)
         with self._connected(self._url.database, deadline) as wire:
             wire.script(f"BEGIN; {STABLE}", deadline, OPERATION)
-            rows = replace_rows(wire, table, blocks, deadline, replace=replace)
+            rows = replace_rows(wire, table, blocks, sequences, deadline, replace=replace)
             wire.script("COMMIT", deadline, OPERATION)
             return rows
 

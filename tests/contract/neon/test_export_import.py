@@ -503,6 +503,24 @@ def test_one_table_comes_back_alone(source: Database, files: Files) -> None:
         restore_table(record, files, importer, "nothing", soon())
 
 
+def test_a_table_that_comes_back_goes_on_numbering(
+    source: Database, files: Files, unix: EmbeddedPostgres
+) -> None:
+    """The next row would be refused, because its number is taken; or get that of a row that was deleted."""
+    made = "CREATE SEQUENCE public.tickets INCREMENT -2 MAXVALUE 9; CREATE TABLE public.numbered (id bigint "
+    made += "GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n serial, t bigint DEFAULT nextval('tickets'), w text)"
+    source.run(made)
+    source.run("INSERT INTO numbered (w) VALUES ('a'), ('b'), ('c')")
+    record = exported(source, files)
+    target = fresh(unix)
+    target.run(made)
+    assert restore_table(record, files, NeonImport(target.address), "numbered", soon()) == 3
+    following = "INSERT INTO numbered (w) VALUES ('d') RETURNING id, n, t"
+    assert target.run(following) == [[4, 4, 3]]
+    restore_table(record, files, NeonImport(target.address), "numbered", soon(), replace=True)
+    assert target.run(following) == [[5, 5, 1]]
+
+
 def test_a_table_that_others_refer_to_is_not_torn_out(source: Database, files: Files) -> None:
     """Answers would be left without their conversation."""
     record = exported(source, files)
