@@ -30,7 +30,7 @@ def command(*, only_look: bool, point: str | None, site: str | None, base_url: s
     the last ingestion read the site, or from --site. What should not be there is removed. Readers are served
     meanwhile.
 
-    Exit code 1 when the index is not whole in the end.
+    Exit code 1 when the index is not whole in the end, with --plan when it is not whole now.
     """
     from shared.wiring import repair
     from shared.wiring.stack import services
@@ -52,5 +52,5 @@ def command(*, only_look: bool, point: str | None, site: str | None, base_url: s
     else:
         for line in report.lines():
             click.echo(line)
-    if not report.healthy and not only_look:
+    if not report.healthy:
         raise SystemExit(1)

@@ -370,7 +370,7 @@ def test_the_command_says_what_was_wrong_and_what_was_done(
     monkeypatch.setenv("LECTERN_EMBEDDER", "local")
     lose(index, "twist")
     looked = CliRunner().invoke(main, ["repair", "--plan"])
-    assert looked.exit_code == 0
+    assert looked.exit_code == 1
     assert "missing: /docs/apples/picking" in looked.stdout
     assert "not whole" in looked.stdout
     done = CliRunner().invoke(main, ["repair", "--json"])
@@ -380,6 +380,7 @@ def test_the_command_says_what_was_wrong_and_what_was_done(
     assert len(told["missing"]) == told["repaired"]["from_postgres"] == 1
     again = CliRunner().invoke(main, ["repair"])
     assert "Nothing is missing or damaged." in again.stdout
+    assert CliRunner().invoke(main, ["repair", "--plan"]).exit_code == 0
 
 
 def test_the_model_of_the_index_alone_makes_its_vectors(index: Settings) -> None:

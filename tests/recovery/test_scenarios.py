@@ -31,6 +31,8 @@ PAGES = ROOT / "docs" / "recovery"
 QUESTION = "How cold should apples be stored?"
 LINK = "/docs/apples/picking#how-to-store"
 BIN = Path(sys.executable).parent
+FINDS = {"lectern repair --plan\n"}
+"""Commands that end with 1, because they find what was lost."""
 
 
 def blocks(page: str) -> list[str]:
@@ -66,7 +68,7 @@ class Place:
 
     def follow(self, page: str) -> str:
         """Run every command of a page; what they printed."""
-        return "\n".join(self.run(block) for block in blocks(page))
+        return "\n".join(self.run(block, code=int(block in FINDS)) for block in blocks(page))
 
     def answer(self) -> dict:
         """What the question is answered with now, be it that the docs do not say (exit code 3)."""
