@@ -18,7 +18,7 @@ from shared.settings import Settings
 
 if TYPE_CHECKING:
     from shared.recovery.restore import Summary
-    from shared.wiring.restore import Plan
+    from shared.wiring.restore_plan import Plan
     from shared.wiring.stack import Services
 
 _MB = 1_000_000
@@ -62,7 +62,8 @@ def command(
     if sum(bool(one) for one in (point, latest, as_of)) > 1:
         raise click.UsageError("name a point, or say --latest, or --as-of.")
     from shared.recovery.restore import Wanted
-    from shared.wiring.restore import plan, restore
+    from shared.wiring.restore import restore
+    from shared.wiring.restore_plan import plan
 
     wanted = Wanted(
         point=point,
@@ -123,6 +124,7 @@ def _show_plan(plan: Plan, *, as_json: bool) -> None:
         "bytes": plan.bytes,
         "target_holds": plan.filled,
         "live_collection": plan.live,
+        "in_the_way": plan.in_the_way,
     }
     if as_json:
         emit_json(facts)
@@ -135,7 +137,9 @@ def _show_plan(plan: Plan, *, as_json: bool) -> None:
     )
     if plan.filled:
         click.echo(f"  the database holds rows in {len(plan.filled)} tables: --replace would be needed")
-    if plan.live:
+    if plan.in_the_way:
+        click.echo(f"  {plan.in_the_way}: --replace would be needed")
+    elif plan.live:
         click.echo(f"  readers are answered from {plan.live} until the restored collection takes its place")
     click.echo("Nothing was done.")
 

@@ -19,8 +19,8 @@ from shared.recovery.crypto import PointCipher
 from shared.recovery.cutting import TRIES, Cutting, Export
 from shared.recovery.neon_part import Files, NeonFacts
 from shared.recovery.point import PartName, PartRecord, point_id
-from shared.recovery.progress import Meter, Watch, nobody
-from shared.recovery.vectors import Progress, VectorFacts
+from shared.recovery.progress import Watch, nobody
+from shared.recovery.vectors import VectorFacts
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
 from shared.wiring import backups, upkeep, vectors
@@ -188,7 +188,7 @@ def _exports(
         made["neon"] = _neon(parts, cipher, note, watch)
     if "qdrant" in wanted:
         made["config"] = config
-        made["qdrant"] = vectors.export(parts, cipher, _points_watched(watch))
+        made["qdrant"] = vectors.export(parts, cipher, vectors.watched(watch))
     return made
 
 
@@ -234,19 +234,6 @@ def restore_point(settings: Settings, point: str, deadline: Deadline, note: Say)
         return ""
     note(f"Neon branch {made} holds the database as it is now, until {until:%Y-%m-%d}")
     return made
-
-
-def _points_watched(watch: Watch) -> Progress:
-    meters: dict[str, tuple[Meter, int]] = {}
-
-    def progress(phase: str, done: int, total: int) -> None:
-        meter, before = meters.get(phase) or (Meter(phase, total, watch, unit="points"), 0)
-        meter.add(done - before)
-        meters[phase] = meter, done
-        if done == total:
-            meter.end()
-
-    return progress
 
 
 def _told(parts: Parts, point: str, outcome: Outcome, deadline: Deadline) -> list[PartRecord]:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from shared.answering.memory import DeletionList
-from shared.errors import Corrupt, DependencyError, PreconditionFailed
+from shared.errors import Corrupt, DependencyError
 from shared.ports.database import DatabaseImport
 from shared.recovery import neon_restore
 from shared.recovery.catalogue import read_catalogue
 from shared.recovery.neon_part import Files, stored_tables
 from shared.recovery.pausing import schedules_paused
 from shared.recovery.point import SERVICE, Manifest
-from shared.recovery.progress import Meter, Watch, nobody
+from shared.recovery.progress import Watch, nobody
 from shared.recovery.restore import PARTS, Part, Summary, Wanted, choose, expected, passed_over, shortfall
 from shared.recovery.sealed import read_manifest
 from shared.recovery.vectors import VectorFacts
@@ -36,43 +36,6 @@ MIGRATE_SECONDS = 120.0
 UPKEEP_SECONDS = 300.0
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a restore would do. Sizes in bytes; ``filled`` are tables of the target that hold rows,
-    ``live`` the collection that readers see.
-    """
-
-    manifest: Manifest
-    parts: tuple[Part, ...]
-    rows: int
-    points: int
-    bytes: int
-    filled: tuple[str, ...]
-    live: str
-
-
-def plan(settings: Settings, wanted: Wanted, say: Say = lambda _line: None) -> Plan:
-    """What a restore would do; nothing is written. Errors: as :func:`restore`."""
-    deadline = Deadline.after(LIST_SECONDS)
-    with Parts(settings) as parts:
-        manifest = chosen(parts, wanted, say)
-        wished = wanted.parts()
-        counts = _wished(manifest, wanted)
-        filled = target_of(settings, wanted).filled(deadline) if "neon" in wished else []
-        live = (
-            parts.vector_bulk.aliases(deadline).get(settings.qdrant_alias, "") if "qdrant" in wished else ""
-        )
-    return Plan(
-        manifest,
-        wished,
-        counts.get("neon", 0),
-        counts.get("qdrant", 0),
-        sum(manifest.parts[part].bytes for part in wished),
-        tuple(filled),
-        live,
-    )
-
-
 def restore(
     settings: Settings, wanted: Wanted, *, watch: Watch = nobody, say: Say = lambda _line: None
 ) -> Summary:
@@ -87,7 +50,7 @@ def restore(
     deadline = Deadline.after(RESTORE_SECONDS)
     with Parts(settings) as parts, ExitStack() as stack:
         manifest = chosen(parts, wanted, say)
-        wished = _wished(manifest, wanted)
+        wished = wished_of(manifest, wanted)
         # Before anything is paused: whoever has to stay away must not resume what others have paused.
         own = target_of(settings, Wanted())
         stack.enter_context(alone(parts, own, manifest.id, deadline, say))
@@ -117,7 +80,7 @@ def chosen(parts: Parts, wanted: Wanted, say: Say) -> Manifest:
     return read_manifest(parts.point_store, point, point_cipher(parts.settings, point), deadline)
 
 
-def _wished(manifest: Manifest, wanted: Wanted) -> dict[Part, int]:
+def wished_of(manifest: Manifest, wanted: Wanted) -> dict[Part, int]:
     """Rows and points that are to come back, by part."""
     counts = {part: expected(manifest, part) for part in wanted.parts()}
     if wanted.table:
@@ -157,7 +120,7 @@ class _Work:
         self._files = Files(parts.point_store, self._cipher)
         self._seconds: dict[str, float] = {}
         self._summary = Summary(
-            manifest.id, wanted.parts(), empty=not any(_wished(manifest, wanted).values())
+            manifest.id, wanted.parts(), empty=not any(wished_of(manifest, wanted).values())
         )
 
     def run(self) -> Summary:
@@ -266,30 +229,17 @@ class _Work:
 
     def _refuse_a_full_index(self) -> None:
         """Before hours of work: an index in the way that is not this point's."""
-        live = self._parts.vector_bulk.aliases(self._deadline).get(self._settings.qdrant_alias)
-        if not live or self._wanted.replace:
-            return
-        record = self._manifest.parts["qdrant"]
-        work = vectors.restoring(self._parts, self._files.store, self._cipher)
-        work.refuse_another(record, vectors.patient(self._deadline))
-        there = self._parts.vector_bulk.count(live, self._deadline)
-        if there != record.facts(VectorFacts).points:
-            raise PreconditionFailed(
-                SERVICE,
-                "restore",
-                f"readers are answered from {live}, which holds {there} other points",
-                hint="Say --replace to put the recovery point in its place, or --part neon to leave it.",
-            )
+        if not self._wanted.replace:
+            vectors.refuse_full(self._parts, self._manifest.parts["qdrant"], self._cipher, self._deadline)
 
     def _check_vectors(self) -> None:
-        meter = _Points(self._watch)
         with self._timed("vectors verify"):
             check_vectors(
                 self._manifest.parts["qdrant"],
                 self._files.store,
                 self._cipher,
                 vectors.patient(self._deadline),
-                meter.told,
+                vectors.watched(self._watch),
             )
 
     def _vectors(self) -> None:
@@ -300,7 +250,7 @@ class _Work:
             self._manifest.parts["qdrant"],
             self._cipher,
             self._deadline,
-            progress=_Points(self._watch).told,
+            progress=vectors.watched(self._watch),
             replace=self._wanted.replace,
             checked=True,
         )
@@ -369,22 +319,3 @@ class _Work:
         began = time.monotonic()
         yield
         self._seconds[phase] = round(self._seconds.get(phase, 0.0) + time.monotonic() - began, 3)
-
-
-class _Points:
-    """Progress of vectors, told as that of tables is."""
-
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
-        self._meter: Meter | None = None
-        self._phase = ""
-        self._done = 0
-
-    def told(self, phase: str, done: int, total: int) -> None:
-        if phase != self._phase:
-            self._meter, self._phase, self._done = Meter(phase, total, self._watch, unit="points"), phase, 0
-        assert self._meter
-        self._meter.add(done - self._done)
-        self._done = done
-        if done >= total:
-            self._meter.end()

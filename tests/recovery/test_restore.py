@@ -30,7 +30,8 @@ from shared.retrieval.lifeboat_store import LifeboatStore, Pointer
 from shared.settings import Settings
 from shared.wiring import chat, ingest
 from shared.wiring.parts import Parts
-from shared.wiring.restore import plan, restore
+from shared.wiring.restore import restore
+from shared.wiring.restore_plan import plan
 from shared.wiring.stack import services
 from tests.fakes.scheduler import FakeScheduler
 from tests.local_stack import ORCHARD, filled_stack, live_points, write_site
@@ -338,6 +339,7 @@ def test_a_newer_index_is_found_before_hours_of_work(lost, tmp_path: Path, part)
         with pytest.raises(PreconditionFailed, match="answered from lectern-g0009"):
             restore(ready, Wanted(part=part), watch=seen.append)
         assert seen == []
+        assert "answered from lectern-g0009" in plan(ready, Wanted(part=part)).in_the_way
         assert restore(ready, Wanted(part=part, replace=True)).collection == "lectern-g0001"
 
 
@@ -348,6 +350,7 @@ def test_a_plan_says_what_would_be_done(lost, tmp_path: Path) -> None:
     assert (found.manifest.id, found.points) == (manifest.id, len(before))
     assert "public.answers" in found.filled
     assert found.live
+    assert found.in_the_way == ""
 
 
 def test_a_dry_run_tells_of_which_moment_each_part_is(lost) -> None:
