@@ -49,7 +49,7 @@ DELIVERY = [
     Mutation(
         "CloudMeasurements",
         "shared/adapters/monitoring.py",
-        "total if is_error else 0",
+        "total if kind == _ERROR_CLASS else 0",
         "total",
         "every request counts as an error",
         _MEASUREMENTS,

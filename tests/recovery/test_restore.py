@@ -104,6 +104,8 @@ def test_an_operator_who_lost_everything_is_back(lost, tmp_path: Path) -> None:
         with Parts(ready) as parts:
             assert parts.answer_log.detail("a7", soon()) == {"a": [1, None, "ü"]}
             assert parts.ledger_clock.version(soon()) == manifest.ledger_version
+            assert parts.embedder
+            parts.embedder.embed_query("load the model: on a busy machine no reader waits for that", soon())
             answer = chat.service(parts).ask(chat.question(QUESTION, ready), Deadline.after(30))
         assert (answer.rung, answer.citations[0].url) == ("hybrid", LINK)
         # And once more: a target that holds something is left alone unless it is said.
