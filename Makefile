@@ -29,7 +29,7 @@ run: $(READY) ## set up, ingest the sample handbook, serve everything at a print
 	@exec $(BIN)/lectern run --die-with-parent $(ARGS)
 
 test: $(READY) ## the tests that need nothing but Python
-	@$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 test-all: $(READY) $(CHECKERS) tools ## the tests that need more: a browser, PgBouncer, Redis, Qdrant's released server
 	@# Only those: what `make test` runs is not run again. A file stays on one worker, with its servers.

@@ -173,7 +173,6 @@ def test_everything_is_behind_one_address(home: Path) -> None:
             ("GET", "/health", 200),
             ("POST", "/backup/neon", 200),
             ("POST", "/backup/qdrant", 200),
-            ("POST", "/drill", 404),
             ("PUT", "/chat", 405),
             ("GET", "/nowhere", 404),
             ("GET", "/docs/", 200),
@@ -181,6 +180,8 @@ def test_everything_is_behind_one_address(home: Path) -> None:
             ("GET", "/style.css", 200),
         ):
             assert httpx.request(method, address + path, timeout=60).status_code == status, path
+        nothing = httpx.post(f"{address}/drill", json={"point": "20000101T000000Z"})
+        assert (nothing.status_code, nothing.json()["error"]["code"]) == (404, "no_recovery_point")
         assert 'id="how-to-restore-a-backup"' in httpx.get(address + "/docs/recovery/restore").text
 
 
