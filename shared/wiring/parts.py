@@ -5,189 +5,40 @@ a function loads only what it uses.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING
 
 from shared.errors import SettingsError
 from shared.ports import (
     AnswerCache,
-    AnswerLog,
-    ApiKeys,
-    ChunkLedger,
     Embedder,
     FullText,
     Generator,
     Jobs,
-    Leases,
-    Ledger,
-    LedgerClock,
-    Memory,
     ObjectStore,
     PassageStore,
-    Questions,
-    RunPages,
-    Runs,
-    RunStarts,
-    RunTexts,
-    StoredVectors,
-    SuggestionStore,
-    VectorAdmin,
-    VectorBulk,
-    VectorSearch,
 )
-from shared.ports.drills import DrillLog
-from shared.ports.snapshots import VectorSnapshots
-from shared.resilience.deadline import Deadline
 from shared.settings import Settings
+from shared.wiring.parts_neon import NeonParts
+from shared.wiring.parts_qdrant import QdrantParts
 
 if TYPE_CHECKING:
     import httpx
 
     from shared.access.modes import Gate
     from shared.access.oidc import CallerCheck
-    from shared.adapters.neon.ledger import NeonLedger
-    from shared.adapters.neon.pool import Pool
-    from shared.adapters.qdrant.admin import QdrantAdmin
     from shared.answering.guarded import Guards
     from shared.answering.spool import Recorder, Spool
     from shared.resilience.guard import Guard
 
-T = TypeVar("T")
 
-
-class Parts:
+class Parts(NeonParts, QdrantParts):
     """The services that the settings name, each joined at first use and closed together."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self._opened = ExitStack()
+        super().__init__(settings)
         self._embedders: dict[str, Embedder | None] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close every connection."""
-        self._opened.close()
-
-    def _open(self, part: T, close: Callable[[], None]) -> T:
-        self._opened.callback(close)
-        return part
-
-    # ------------------------------------------------------------ Postgres
-
-    @cached_property
-    def _pool(self) -> Pool:
-        from shared.adapters.neon.pool import Pool
-
-        pool = Pool(self.settings.database_url, size=self.settings.database_pool_size)
-        return self._open(pool, pool.close)
-
-    @property
-    def ledger(self) -> Ledger:
-        return self._neon_ledger
-
-    @cached_property
-    def _neon_ledger(self) -> NeonLedger:
-        from shared.adapters.neon.ledger import NeonLedger
-
-        return NeonLedger(self._pool)
-
-    @cached_property
-    def ledger_clock(self) -> LedgerClock:
-        """The version of the same ledger."""
-        from shared.adapters.neon.ledger import NeonLedger
-
-        return NeonLedger(self._pool)
-
-    @cached_property
-    def run_starts(self) -> RunStarts:
-        """Which job works on which run."""
-        from shared.adapters.neon.run_starts import NeonRunStarts
-
-        return NeonRunStarts(self._pool)
-
-    @cached_property
-    def leases(self) -> Leases:
-        """What keeps ingestion and backups apart."""
-        from shared.adapters.neon.lease import NeonLeases
-
-        return NeonLeases(self._pool)
-
-    @property
-    def chunk_ledger(self) -> ChunkLedger:
-        """The passages of the same ledger, under the same lease."""
-        return self._neon_ledger
-
-    @cached_property
-    def runs(self) -> Runs:
-        """The runs of ingestion."""
-        from shared.adapters.neon.runs import NeonRuns
-
-        return NeonRuns(self._pool)
-
-    @cached_property
-    def run_pages(self) -> RunPages:
-        """What the runs of ingestion have read."""
-        from shared.adapters.neon.run_pages import NeonRunPages
-
-        return NeonRunPages(self._pool)
-
-    @cached_property
-    def run_texts(self) -> RunTexts:
-        """Who embeds which text."""
-        from shared.adapters.neon.run_pages import NeonRunTexts
-
-        return NeonRunTexts(self._pool)
-
-    @cached_property
-    def drill_log(self) -> DrillLog:
-        """Reports of drills."""
-        from shared.adapters.neon.drills import NeonDrillLog
-
-        return NeonDrillLog(self._pool)
-
-    @cached_property
-    def answer_log(self) -> AnswerLog:
-        from shared.adapters.neon.answers import NeonAnswerLog
-
-        return NeonAnswerLog(self._pool)
-
-    @cached_property
-    def questions(self) -> Questions:
-        """What readers asked, for the report."""
-        from shared.adapters.neon.questions import NeonQuestions
-
-        return NeonQuestions(self._pool)
-
-    @cached_property
-    def suggestions(self) -> SuggestionStore:
-        """Questions to start with."""
-        from shared.adapters.neon.suggestions import NeonSuggestions
-
-        return NeonSuggestions(self._pool)
-
-    @cached_property
-    def memory(self) -> Memory:
-        """Conversations, limits and spend."""
-        from shared.adapters.neon.memory import NeonMemory
-
-        return NeonMemory(self._pool)
-
-    @cached_property
-    def api_keys(self) -> ApiKeys:
-        from shared.adapters.neon.keys import NeonApiKeys
-
-        return NeonApiKeys(self._pool)
 
     @cached_property
     def answer_cache(self) -> AnswerCache:
@@ -201,87 +52,12 @@ class Parts:
 
         return NeonCache(self._pool)
 
-    def prepare_database(
-        self, deadline: Deadline, *, ours_alone: bool = False, restoring: bool = False
-    ) -> None:
-        """Bring the schema up to date. ``ours_alone``: the server was started for this process, so whoever
-        holds a lease is dead. ``restoring``: it is the restore itself that asks, before its end.
-        """
-        from shared.adapters.neon.lease import end_leases
-        from shared.adapters.neon.migrate import migrate
-
-        migrate(self._pool, deadline, restoring=restoring)
-        if ours_alone:
-            end_leases(self._pool, deadline)
-
     @cached_property
     def jobs(self) -> Jobs:
         """Who does what takes longer than a request."""
         from shared.wiring.jobs import jobs
 
         return self._open(*jobs(self.settings))
-
-    def applied_migrations(self, deadline: Deadline) -> list[str]:
-        """Names of the migrations that the database has, in order."""
-        from shared.adapters.neon.migrate import applied
-
-        return applied(self._pool, deadline)
-
-    # ------------------------------------------------------------ Qdrant
-
-    @cached_property
-    def vector_search(self) -> VectorSearch:
-        """Over plain REST: for questions."""
-        from shared.adapters.qdrant.search import QdrantSearch
-
-        own = self.settings
-        search = QdrantSearch(
-            own.qdrant_url, own.qdrant_api_key, read_consistency=own.qdrant_read_consistency or None
-        )
-        return self._open(search, search.close)
-
-    @property
-    def vector_admin(self) -> VectorAdmin:
-        """Through qdrant-client: for ingestion and operations."""
-        return self._qdrant_admin
-
-    @property
-    def stored_vectors(self) -> StoredVectors:
-        """Vectors that collections hold, through the same client."""
-        return self._qdrant_admin
-
-    @cached_property
-    def _qdrant_admin(self) -> QdrantAdmin:
-        from shared.adapters.qdrant.admin import QdrantAdmin
-
-        own = self.settings
-        admin = QdrantAdmin(
-            own.qdrant_url, own.qdrant_api_key, replication_factor=own.qdrant_replication_factor
-        )
-        return self._open(admin, admin.close)
-
-    @cached_property
-    def vector_bulk(self) -> VectorBulk:
-        """Over plain REST: whole collections, for recovery."""
-        from shared.adapters.qdrant.bulk import QdrantBulk
-
-        own = self.settings
-        bulk = QdrantBulk(
-            own.qdrant_url,
-            own.qdrant_api_key,
-            replication_factor=own.qdrant_replication_factor,
-            read_consistency=own.qdrant_read_consistency or None,
-        )
-        return self._open(bulk, bulk.close)
-
-    @cached_property
-    def snapshot_nodes(self) -> tuple[VectorSnapshots, ...]:
-        """The nodes that make snapshots of their own for recovery points; none unless the settings say so."""
-        from shared.adapters.qdrant.snapshots import QdrantSnapshots
-
-        own = self.settings
-        nodes = [QdrantSnapshots(url, own.qdrant_api_key) for url in own.backup_snapshot_nodes]
-        return tuple(self._open(node, node.close) for node in nodes)
 
     # ------------------------------------------------------------ the bucket
 
