@@ -110,6 +110,13 @@ class RemovalNotAllowed(LecternError):
     status = 409
 
 
+class RunUnderWay(LecternError):
+    """A removal was allowed while a run of the site is under way: what would go is not known yet."""
+
+    code = "run_under_way"
+    status = 409
+
+
 class GenerationRefused(LecternError):
     """A new generation answers the golden questions worse than the live one, which readers keep."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import takewhile
 
-from shared.errors import DependencyError, Garbled, Interrupted, Missing, TimedOut, Unreachable
+from shared.errors import DependencyError, Garbled, Interrupted, Missing, RunUnderWay, TimedOut, Unreachable
 from shared.ports import Execution, Jobs, Leases, Run, Runs
 from shared.ports.run_starts import RunStarts
 from shared.resilience.deadline import Deadline
@@ -88,7 +88,10 @@ class Launcher:
 
     def answered(self, wanted: Run, deadline: Deadline) -> Run | None:
         """The run that does what is wanted already: one of the same id that has succeeded or is under way, or
-        one of the same site that will begin to read, from the same place.
+        one of the same site that will begin to read, from the same place, and may do as much.
+
+        Raises :class:`~shared.errors.RunUnderWay` for a permission while another run is under way: nobody was
+        shown yet what a run that follows it would remove.
         """
         try:
             own = self._runs.get(wanted.id, deadline)
@@ -97,8 +100,16 @@ class Launcher:
         if own and (own.status == "succeeded" or self.progress(own, deadline).works):
             return own
         newest = self.under_way(wanted, deadline)
-        will_read = newest and newest.status == "planned" and newest.place == wanted.place
-        return newest if will_read else None
+        may = newest and (newest.allow_removal or not wanted.allow_removal)
+        if newest and may and newest.status == "planned" and newest.place == wanted.place:
+            return newest
+        if newest and wanted.allow_removal:
+            raise RunUnderWay(
+                f"A removal cannot be allowed now: run {newest.id} of this site is under way.",
+                hint=f"When it has ended, allow it: lectern ingest --run {newest.id} --allow-removal, "
+                "or send the request again.",
+            )
+        return None
 
     def under_way(self, wanted: Run, deadline: Deadline) -> Run | None:
         """The newest run of the same site that somebody works on, or is about to: also one of which a task

@@ -49,7 +49,8 @@ class IngestRequests:
         """Do what was asked, as far as the request's time allows; the rest is left to a job.
 
         Raises :class:`~shared.errors.RequestError` 409 without a site and 400 for a place that is not the
-        configured one; the errors of :class:`~shared.ingestion.run.Ingestion`.
+        configured one; :class:`~shared.errors.RunUnderWay`; the errors of
+        :class:`~shared.ingestion.run.Ingestion`.
         """
         wanted = self._wanted(body, _run_id(headers))
         deadline = Deadline.after(self._parts.settings.ingest_request_seconds, self._clock)

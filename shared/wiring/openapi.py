@@ -111,7 +111,8 @@ INGEST = (
         | _CALLER
         | _BODY
         | {
-            409: "No site is configured, or more pages would be removed than may be.",
+            409: "No site is configured, more pages would be removed than may be, or a removal is allowed "
+            "while a run is under way.",
             503: "Not possible just now; Retry-After says when to try again.",
             504: "The plan did not fit into the request.",
         },

@@ -28,7 +28,8 @@ def run_tasks(
     """Ingest with ``wanted.tasks`` tasks, and wait for them. Where somebody works on a run of the site, they
     wait for its end; where one waits already, for that one.
 
-    Raises :class:`~shared.errors.TasksFailed` with what the run says; errors of ledger and jobs.
+    Raises :class:`~shared.errors.TasksFailed` with what the run says; :class:`~shared.errors.RunUnderWay`;
+    errors of ledger and jobs.
     """
     with Parts(settings) as parts:
         own = launcher(parts)

@@ -176,6 +176,19 @@ def test_a_deploy_during_a_run_is_followed_by_another_run(client: Served, own: S
     assert client.get(f"/ingest/{working.id}").json()["error"] == "A later run did it."
 
 
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_removal_is_not_allowed_while_a_run_is_under_way(
+    client: Served, own: Settings, *, wait: bool
+) -> None:
+    """A run that follows would remove pages that nobody was shown."""
+    before = executions(own)
+    with at_work(own) as working:
+        refused = client.post("/ingest", json={"allow_removal": True, "wait": wait})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "run_under_way")
+    assert f"lectern ingest --run {working.id} --allow-removal" in refused.json()["error"]["hint"]
+    assert executions(own) == before
+
+
 def test_tasks_of_the_command_line_wait_for_whoever_works(own: Settings, site: Path) -> None:
     """`lectern ingest --tasks` would throw away what a process at work has read."""
     told: list[str] = []

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from shared.errors import AccessDenied, DependencyError, Missing, Unreachable
+from shared.errors import AccessDenied, DependencyError, Missing, RunUnderWay, Unreachable
 from shared.ingestion.launch import START_SECONDS, Launcher, Progress
 from shared.ports import Execution, Run, RunShare, RunStart
 from shared.resilience.deadline import Deadline
@@ -192,6 +192,33 @@ def test_removal_is_allowed_to_the_job() -> None:
     world = World()
     world.launcher().launch(replace(RUN, allow_removal=True, tasks=3), SOON)
     assert world.started == [["ingest", "--run", "r1", "--allow-removal", "3"]]
+
+
+def test_a_removal_is_not_allowed_to_a_run_that_follows() -> None:
+    """Whatever that run misses would go, which nobody was shown."""
+    world = World()
+    allowed = replace(RUN, id="r2", allow_removal=True)
+    world.launcher().launch(RUN, SOON)
+    for status in ("planned", "running"):
+        world.runs["r1"] = replace(world.runs["r1"], status=status)  # type: ignore[arg-type]
+        with pytest.raises(RunUnderWay, match="lectern ingest --run r1 --allow-removal"):
+            world.launcher().launch(allowed, SOON)
+    world.runs["r1"] = replace(world.runs["r1"], status="waiting_for_removal")
+    world.executions = {"e1": "failed"}
+    run, is_new = world.launcher().launch(allowed, SOON)
+    assert (run.id, is_new, world.started[1:]) == (
+        "r1",
+        True,
+        [["ingest", "--run", "r1", "--allow-removal", "1"]],
+    )
+
+
+def test_a_removal_is_allowed_once_to_a_run_that_has_not_begun() -> None:
+    """A call that is sent again would be refused by what the first one started."""
+    world = World()
+    first, _ = world.launcher().launch(replace(RUN, allow_removal=True), SOON)
+    again, is_new = world.launcher().launch(replace(RUN, id="r2", allow_removal=True), SOON)
+    assert (again.id, is_new) == (first.id, False)
 
 
 @pytest.mark.parametrize(
