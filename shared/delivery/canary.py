@@ -11,7 +11,7 @@ from shared.delivery.desk import Desk, said
 from shared.delivery.platform import Canary as Steps
 from shared.delivery.release import STABLE_TAG, Step, revision_of, tag_of
 from shared.delivery.standing import LEASE, WHOLE, Standing, split, stable_revision, url_of
-from shared.delivery.tending import check_under_way, note, take_back, taken_back_on_errors, under_way
+from shared.delivery.tending import check_under_way, condemn, note, take_back, taken_back_on_errors, under_way
 from shared.delivery.verdict import Criteria, Verdict
 from shared.delivery.watching import Questions, Stretch, Watch, Watched
 from shared.errors import DeadlineExceeded, DependencyError, ReleaseInconclusive, ReleaseUnhealthy
@@ -172,10 +172,10 @@ class Canary:
 
     def _condemn(self, verdict: Verdict, share: int, seconds: float, reasons: tuple[str, ...]) -> None:
         self._desk.say(f"Taking {self.release} back ...")
-        take_back(self._desk, self.release, self._step(verdict, share, seconds, reasons), condemned=True)
+        left = condemn(self._desk, self.release, self._step(verdict, share, seconds, reasons))
         raise ReleaseUnhealthy(
             f"Release {self.release} is worse than stable {_place(share)}: {'; '.join(reasons)}. "
-            "It was taken back after " + f"{seconds:.0f} s and is remembered.",
+            f"It was taken back after {seconds:.0f} s and is remembered.{left}",
             hint="Push a commit that mends it; `lectern release status` shows what was seen.",
         )
 

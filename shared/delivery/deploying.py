@@ -38,7 +38,14 @@ from shared.delivery.standing import (
     whole,
 )
 from shared.delivery.template import function_template
-from shared.delivery.tending import check_unmoved, not_under_way, note, take_back, taken_back_on_errors
+from shared.delivery.tending import (
+    check_unmoved,
+    condemn,
+    not_under_way,
+    note,
+    take_back,
+    taken_back_on_errors,
+)
 from shared.errors import (
     ReleaseBusy,
     ReleaseError,
@@ -220,10 +227,7 @@ def _put(desk: Desk, release: Release, *, by_hand: bool) -> None:
     desk.say(f"Deploying {release.id} to {len(desk.fleet.names)} services, without readers ...")
     started = desk.now()
     outcomes = desk.fleet.change_all(_deciding(desk, release, by_hand=by_hand), desk.change())
-    outcomes = [one for one in outcomes if one.error] or desk.fleet.change_all(
-        {name: _tagging(desk, release) for name in desk.fleet.names}, desk.change()
-    )
-    failed = [one for one in outcomes if one.error]
+    failed = [one for one in outcomes if one.error] or _tag(desk, release)
     if failed:
         _give_up(desk, release, failed)
     note(desk, release.id, Step(desk.now(), "deployed", seconds=round(desk.now() - started, 1)))
@@ -248,6 +252,19 @@ def _deciding(desk: Desk, release: Release, *, by_hand: bool) -> dict[str, Decid
         return decide
 
     return {name: of(name, member) for name, member in members(desk.environment.platform).items()}
+
+
+def _tag(desk: Desk, release: Release) -> list[Outcome]:
+    """What could not be tagged. Chat goes first: it tells whether another release has claimed it meanwhile,
+    whose tags the others may have by now.
+    """
+    tagging = _tagging(desk, release)
+    others = [name for name in desk.fleet.names if name != desk.fleet.chat]
+    for names in ([desk.fleet.chat], others):
+        outcomes = desk.fleet.change_all(dict.fromkeys(names, tagging), desk.change())
+        if failed := [one for one in outcomes if one.error]:
+            return failed
+    return []
 
 
 def _tagging(desk: Desk, release: Release) -> Decide:
@@ -292,8 +309,8 @@ def _give_up(desk: Desk, release: Release, failed: list[Outcome]) -> NoReturn:
             hint="No reader met it. Mend what it says and run the build again.",
         )
     step = Step(round(desk.now(), 3), "did not come up", verdict="unhealthy", reasons=words)
-    take_back(desk, release.id, step, condemned=True)
+    left = condemn(desk, release.id, step)
     raise ReleaseUnhealthy(
-        f"Release {release.id} did not come up: {'; '.join(words)}",
+        f"Release {release.id} did not come up: {'; '.join(words)}{left and '.' + left}",
         hint="No reader met it. Look at its log, mend it and push again.",
     )

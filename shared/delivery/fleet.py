@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from shared.delivery.standing import Standing, standing
-from shared.errors import DeadlineExceeded, DependencyError, LecternError, PreconditionFailed
+from shared.errors import DeadlineExceeded, DependencyError, LecternError, Missing, PreconditionFailed
 from shared.ports import Change, Service, Services
 from shared.resilience.deadline import Deadline
 from shared.resilience.retry import Sleep
@@ -87,11 +87,15 @@ class Fleet:
             return False
 
     def has(self, name: str, revision: str, deadline: Deadline) -> bool:
-        """Whether a revision is known to be there."""
+        """Whether a revision is there. One that cannot be asked for counts as there: a route to one that is
+        not is refused.
+        """
         try:
             self._patiently(lambda: self._services.revision(name, revision, deadline), deadline)
-        except LecternError:
+        except Missing:
             return False
+        except LecternError:
+            return True
         return True
 
     def _patiently(self, call: Callable[[], T], deadline: Deadline) -> T:

@@ -145,6 +145,20 @@ def take_back(
     succeeded(outcomes, f"Taking release {release} back")
 
 
+def condemn(desk: Desk, release: str, step: Step) -> str:
+    """Take a candidate back and remember it; what could not follow chat's readers, in words.
+
+    Errors: as :func:`take_back`, where chat's readers could not be moved.
+    """
+    try:
+        take_back(desk, release, step, condemned=True)
+    except ReleaseNotUnderWay:
+        raise
+    except ReleaseError as error:
+        return f" Not all of it followed: {error.message}"
+    return ""
+
+
 def _front(desk: Desk, chat: Service, release: str, failure: Failure | None) -> Change | None:
     other = chat.annotations.get(CANARY, "")
     if other not in {"", release}:

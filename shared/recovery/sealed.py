@@ -41,6 +41,10 @@ class NewerFormat(AccessDenied):
     """A manifest that this release is too old for."""
 
 
+class Unsealed(Corrupt):
+    """A file without a seal, although there is a key: forged, or from before there was one."""
+
+
 class _File(msgspec.Struct):
     body: msgspec.Raw
     sha256: str
@@ -73,7 +77,7 @@ def decode(name: str, data: bytes, kind: type[S], cipher: PointCipher | None, de
     if cipher and file.key:
         cipher.check_mac(name, bytes(file.body), file.mac, file.key, deadline)
     elif cipher and (value.encrypted or not cipher.unsealed):
-        raise Corrupt(SERVICE, "read", f"{name}: its seal is missing", hint=_UNSEALED)
+        raise Unsealed(SERVICE, "read", f"{name}: its seal is missing", hint=_UNSEALED)
     return value
 
 

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from shared.errors import AccessDenied, DependencyError, Missing, PreconditionFailed, Rejected, Unreachable
+from shared.errors import DependencyError, Missing, PreconditionFailed
 from shared.ports.database import DatabaseImport
 from shared.resilience.deadline import Deadline
 from shared.wiring.parts import Parts
@@ -43,7 +43,9 @@ def alone(
             holder = f"restore {point} ({secrets.token_hex(4)})"  # of the same name they would go together
             lease = parts.leases.hold("ingestion", holder, deadline, wait_seconds=WAIT_SECONDS, waiting=say)
             stack.enter_context(lease)
-        except (Missing, Rejected, Unreachable, AccessDenied) as error:
+        except PreconditionFailed:
+            raise
+        except DependencyError as error:
             if not never_used(error):
                 say(f"nobody is kept away, the database that is there cannot be asked: {error.message}")
         yield

@@ -30,12 +30,14 @@ from shared.recovery.progress import Watch, nobody
 from shared.recovery.report import DrillReport
 from shared.recovery.restore import Summary, Wanted
 from shared.recovery.room import Needs, Room, needs_of, too_small
-from shared.recovery.sealed import NewerFormat
+from shared.recovery.sealed import NewerFormat, Unsealed
 from shared.recovery.status import refresh_status
 from shared.recovery.streams import check_object
 from shared.recovery.vectors import VectorFacts
+from shared.recovery.verify import verify_point
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
+from shared.wiring import vectors
 from shared.wiring.backups import LIST_SECONDS, Say, with_bucket
 from shared.wiring.buckets import point_bucket
 from shared.wiring.configuration import asking
@@ -51,6 +53,8 @@ TARGETS = {
     "LECTERN_DRILL_QDRANT_URL": "drill_qdrant_url",
 }
 """What a full drill restores into: variables and settings."""
+READ_SECONDS = 3600.0
+"""For reading a point again, of which a restore said that it is damaged."""
 _MB = 2**20
 UNREADABLE = (Corrupt, AccessDenied, Rejected)
 """A manifest that was changed; a key that is lost, of somebody else, switched off or destroyed."""
@@ -104,7 +108,7 @@ def drill(
         except NewerFormat:
             raise
         except UNREADABLE as error:
-            damage = isinstance(error, Corrupt)
+            damage = isinstance(error, Corrupt) and not isinstance(error, Unsealed)
             report = report_unread(point, started, _room_of(wanted), str(error), damage=damage)
             _leave(own, report, say)
             return report
@@ -115,7 +119,7 @@ def drill(
         _rehearse(own, manifest, wanted, diary, watch=watch, say=say)
     except LecternError as error:
         diary.failure = str(error)
-        diary.damage = isinstance(error, Corrupt | Missing)
+        diary.damage = isinstance(error, Corrupt | Missing) and _is_damaged(own, manifest)
     seen = Seen(
         started_at=started,
         room=_room_of(wanted),
@@ -129,6 +133,18 @@ def drill(
     report = report_of(manifest, seen, commit_of(own.release))
     _leave(own, report, say)
     return report
+
+
+def _is_damaged(own: Settings, manifest: Manifest) -> bool:
+    """Whether it is the point that is broken, and not the room: it is read once more."""
+    patient = vectors.patient(Deadline.after(READ_SECONDS))
+    with Parts(own) as parts:
+        cipher = point_cipher(own, manifest.id)
+        try:
+            found = verify_point(parts.point_store, manifest, cipher, patient, clock=time.monotonic)
+        except LecternError:
+            return False
+    return not found.whole
 
 
 def _room_of(wanted: Rehearsal) -> Literal["sealed", "configured"]:

@@ -177,6 +177,22 @@ def test_a_command_for_another_release_moves_nobody(rig: Rig) -> None:
     assert serving(rig, CHAT) == {"0000002": 90, made.id: 10}
 
 
+def test_a_verdict_stands_although_a_function_could_not_go_back(rig: Rig) -> None:
+    """The build would not say why, and the next one would give the same commit to readers."""
+
+    def bad() -> Asked:
+        rig.services.before = once(HEALTH, fails(ReleaseError("a policy forbids it")))
+        return BAD
+
+    rig.answers.candidate = lambda share: bad() if share == 50 else GOOD
+    with pytest.raises(
+        ReleaseUnhealthy, match=r"worse than stable at 50 .* Not all of it followed.*a policy"
+    ):
+        rig.build(3)
+    assert serving(rig, CHAT) == {"0000002": 100}
+    assert [one.release for one in rig.standing().failures] == ["0000003"]
+
+
 # ------------------------------------------------------------ the last step
 
 

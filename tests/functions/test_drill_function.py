@@ -63,7 +63,7 @@ def test_a_point_that_the_key_does_not_fit_is_a_failed_drill(backed_up, tmp_path
         assert (answer.json()["passed"], answer.json()["point"]) == (False, manifest.id)
         assert "its seal is missing" in answer.json()["problems"][0]
         assert [line["message"] for line in client.lines() if line["severity"] == "ERROR"]
-    assert any("broken" in info.name for info in copies.list(f"points/{manifest.id}/drills/", soon()))
+    assert any("failed" in info.name for info in copies.list(f"points/{manifest.id}/drills/", soon()))
 
 
 def test_a_full_drill_without_targets_is_skipped_and_no_failure(backed_up: tuple[Settings, Manifest]) -> None:

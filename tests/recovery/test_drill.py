@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -26,6 +27,7 @@ from shared.settings import Settings
 from shared.wiring.parts import Parts
 from shared.wiring.rehearsal import Rehearsal, apart, drill
 from shared.wiring.stack import services
+from tests.fakes.served import Asked, FakeApi
 from tests.local_stack import filled_stack, live_points, write_site
 from tests.recovery.whole_points import cut
 from tests.recovery_points import cut_point, day, soon
@@ -229,6 +231,26 @@ def test_a_full_drill_without_targets_says_which_settings_are_missing(backed_up)
         drill(replace(own, database_url=""), Rehearsal(full=True))
     # Nothing was said of the backup.
     assert read_catalogue(store_of(own), soon()).find(manifest.id).last_drill == before
+
+
+class Nothing(FakeApi):
+    """A Qdrant in front of which something answers 404 to everything."""
+
+    def answer(self, asked: Asked) -> tuple[int, Any]:
+        return 404, {"status": {"error": f"Not found: {asked.path}"}, "time": 0.0}
+
+
+def test_a_room_that_fails_takes_no_verification_back(backed_up, tmp_path: Path) -> None:
+    """Retention could let the last verified point go, because a rehearsal met a wrong address."""
+    own, _ = backed_up
+    fresh = settings_module.load({}, home=str(tmp_path / "targets"))
+    with services(fresh) as ready, Nothing() as qdrant:
+        database = ready.settings.database_url
+        report = drill(
+            replace(own, drill_database_url=database, drill_qdrant_url=qdrant.endpoint), Rehearsal(full=True)
+        )
+    assert "Not found" in report.problems[0]
+    assert (report.passed, report.word) == (False, "failed")
 
 
 def test_a_full_drill_leaves_its_targets_as_they_were(backed_up, tmp_path: Path) -> None:
