@@ -115,7 +115,7 @@ class Ingestion:
         allowed = wanted.allow_removal
         run = replace(found, status="planned", tasks=wanted.tasks, error="", allow_removal=allowed)
         if found.tasks != wanted.tasks:
-            self._forget_read(found)
+            self._read_anew(found)
         for share in found.shares:
             self._ports.runs.save_share(run.id, replace(share, done=False), self._steps.one())
         self._ports.runs.save(run, self._steps.one())
@@ -229,7 +229,7 @@ class Ingestion:
         live = self.generations.live()
         base = "" if live is None or self.generations.why_rebuild(live, run.source) else live.id
         if run.fingerprint != self.fingerprint or (run.generation and base not in {"", run.generation}):
-            self._forget_read(run)
+            self._read_anew(run)
         started = replace(
             run, generation=base, fingerprint=self.fingerprint, status="running", phase="reading", error=""
         )
@@ -242,7 +242,7 @@ class Ingestion:
             return work()
         except LecternError as error:
             if isinstance(error, Corrupt):
-                self._forget_read(run)
+                self._read_anew(run)
             status: RunStatus = "waiting_for_removal" if isinstance(error, RemovalNotAllowed) else "failed"
             latest = self._ports.runs.get(run.id, self._steps.one())
             self._ports.runs.save(replace(latest, status=status, error=str(error)), self._steps.one())
@@ -258,6 +258,11 @@ class Ingestion:
             if one.source == run.source and one.status in UNFINISHED and one.error != OVERTAKEN:
                 self._forget_read(one)
                 self._ports.runs.save(replace(one, status="failed", error=OVERTAKEN), self._steps.one())
+
+    def _read_anew(self, run: Run) -> None:
+        """Forget what a run has read, but not what a person was shown to go: a permission is for that."""
+        self._ports.pages.clear(run.id, self._steps.one())
+        self._work(run).stage.clear_read()
 
     def _forget_read(self, run: Run) -> None:
         self._ports.pages.clear(run.id, self._steps.one())

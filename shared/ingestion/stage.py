@@ -75,6 +75,7 @@ class Stage:
     def __init__(self, objects: ObjectStore, run_id: str, steps: Steps) -> None:
         self._objects = objects
         self._prefix = f"{PREFIX}/{run_id}/"
+        self._removal = f"{self._prefix}removal.zst"
         self._steps = steps
         self._recent: dict[tuple[int, int], dict[str, tuple[float, ...]]] = {}
 
@@ -113,11 +114,11 @@ class Stage:
     # ------------------------------------------------------------ removals
 
     def put_removal(self, removal: Removal) -> None:
-        self._put(f"{self._prefix}removal.zst", removal)
+        self._put(self._removal, removal)
 
     def removal(self) -> Removal:
         """What was shown last, and allowed so far."""
-        name = f"{self._prefix}removal.zst"
+        name = self._removal
         return self._get(name, Removal) if name in self._names(name) else Removal()
 
     # ------------------------------------------------------------ objects
@@ -128,9 +129,21 @@ class Stage:
         numbers = [int(found[1]) for name in names if (found := re.search(r"-(\d+)\.zst$", name))]
         return max(numbers, default=-1) + 1
 
+    def clear_read(self) -> None:
+        """Delete what was read; what was shown to go, and allowed, stays, unless it is damaged."""
+        try:
+            self.removal()
+        except Corrupt:
+            self.clear()
+        else:
+            self._clear(kept=self._removal)
+
     def clear(self) -> None:
         """Delete every object of the run."""
-        for name in list(self._names(self._prefix)):
+        self._clear()
+
+    def _clear(self, kept: str = "") -> None:
+        for name in [one for one in self._names(self._prefix) if one != kept]:
             try:
                 self._objects.delete(name, self._steps.one())
             except Missing:

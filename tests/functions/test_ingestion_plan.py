@@ -281,6 +281,28 @@ def test_a_permission_is_for_what_was_shown(bench: Bench) -> None:
     assert bench.run(allow_removal=True).removed == 12
 
 
+def test_a_permission_is_for_what_was_shown_also_when_the_site_is_read_anew(bench: Bench) -> None:
+    """An operator who agreed to lose five pages by more tasks would lose all that are missing by then."""
+    bench.run()
+    bench.lose(*range(5))
+    with pytest.raises(RemovalNotAllowed):
+        bench.run()
+    bench.lose(*range(5, 12))
+    run_id = bench.begin(2, allow_removal=True)
+    assert [name for name in bench.stage() if run_id in name] == [f"ingestion/{run_id}/removal.zst"]
+    assert bench.task(run_id, 0, allow_removal=True) is None
+    with pytest.raises(RemovalNotAllowed, match="remove 7 of 20 pages beside the 5"):
+        bench.task(run_id, 1, allow_removal=True)
+    with Parts(bench.own) as parts:
+        name = f"ingestion/{run_id}/removal.zst"
+        parts.object_store.put(name, b"not what was written", Deadline.after(SECONDS))
+    with pytest.raises(Corrupt, match="damaged"):
+        bench.run()
+    with pytest.raises(RemovalNotAllowed, match="remove 12 of 20 pages"):
+        bench.run()
+    assert bench.run(allow_removal=True).removed == 12
+
+
 def test_tasks_that_stopped_for_a_removal_can_be_allowed_it(bench: Bench) -> None:
     """A big site that really lost its pages could never be ingested by many tasks again."""
     bench.run()
