@@ -172,12 +172,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def test_a_killed_restore_is_never_taken_for_a_whole_one(world: World, full: bool) -> None:
     """Readers would be served from half of a database, or the next run would refuse to go on."""
     rng = random.Random(SEED)
-    started = time.monotonic()
-    finished(world.restore(world.target(0)))
-    took = time.monotonic() - started
+    for number in range(2 if full else 1):  # the first one pays for what is not in memory yet
+        started = time.monotonic()
+        finished(world.restore(world.target(number)))
+        took = time.monotonic() - started
     world.check(world.target(0), whole=True)
     kills = 0
-    for number in range(1, 200):
+    for number in range(2, 300):
         target = world.target(number)
         kills += killed_after(world.restore(target), rng.uniform(0.15, 1.0) * took)
         world.check(target, whole=False)
