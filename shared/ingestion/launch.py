@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from shared.errors import DependencyError, Garbled, Interrupted, Missing, RunUnderWay, TimedOut, Unreachable
+from shared.ingestion.run import OVERTAKEN
 from shared.ports import Execution, Jobs, Leases, Run, Runs
 from shared.ports.run_starts import RunStarts
 from shared.resilience.deadline import Deadline
@@ -56,19 +57,28 @@ class Progress:
 
 
 class Launcher:
-    """Starts runs. ``begin`` records a run, or the unfinished one of the same site that is gone on with.
+    """Starts runs. ``begin`` records a run, or the unfinished one of the same site that is gone on with;
+    ``new_id`` makes the id of another.
 
     Errors: those of the ports.
     """
 
     def __init__(
-        self, runs: Runs, starts: RunStarts, jobs: Jobs, leases: Leases, begin: Callable[[Run], Run]
+        self,
+        runs: Runs,
+        starts: RunStarts,
+        jobs: Jobs,
+        leases: Leases,
+        begin: Callable[[Run], Run],
+        *,
+        new_id: Callable[[], str],
     ) -> None:
         self._runs = runs
         self._starts = starts
         self._jobs = jobs
         self._leases = leases
         self._begin = begin
+        self._new_id = new_id
 
     def launch(self, wanted: Run, deadline: Deadline) -> tuple[Run, bool]:
         """The run that does what is wanted, and whether it was started now. While another works, its tasks
@@ -78,7 +88,11 @@ class Launcher:
             found = self.answered(wanted, deadline)
             if found is not None:
                 return found, False
-            if self.under_way(wanted, deadline):
+            own, ahead = self._recorded(wanted.id, deadline), self.under_way(wanted, deadline)
+            if own and (ahead or own.error == OVERTAKEN):
+                # What is recorded of that one is not to be taken for what is done of this one.
+                wanted = replace(wanted, id=self._new_id())
+            if ahead:
                 self._runs.begin(wanted, deadline)
                 run = wanted
             else:
@@ -93,10 +107,7 @@ class Launcher:
         Raises :class:`~shared.errors.RunUnderWay` for a permission while another run is under way: nobody was
         shown yet what a run that follows it would remove.
         """
-        try:
-            own = self._runs.get(wanted.id, deadline)
-        except Missing:
-            own = None
+        own = self._recorded(wanted.id, deadline)
         if own and (own.status == "succeeded" or self.progress(own, deadline).works):
             return own
         newest = self.under_way(wanted, deadline)
@@ -155,6 +166,12 @@ class Launcher:
             self._starts.forget(run.id, deadline)
             raise
         self._starts.record(run.id, execution, deadline)
+
+    def _recorded(self, run_id: str, deadline: Deadline) -> Run | None:
+        try:
+            return self._runs.get(run_id, deadline)
+        except Missing:
+            return None
 
     def _execution(self, name: str, deadline: Deadline) -> Execution | None:
         try:

@@ -142,7 +142,7 @@ def begin(parts: Parts, wanted: Wanted) -> Run:
 def launcher(parts: Parts) -> Launcher:
     """Who starts runs as jobs."""
     begin_ = ingestion(parts).begin
-    return Launcher(parts.runs, parts.run_starts, parts.jobs, parts.leases, begin_)
+    return Launcher(parts.runs, parts.run_starts, parts.jobs, parts.leases, begin_, new_id=new_id)
 
 
 def execute_run(

@@ -24,6 +24,7 @@ from shared.errors import AccessDenied, RemovalNotAllowed, RequestError, TasksFa
 from shared.ingestion.launch import Progress, task_count
 from shared.ingestion.parts import Hooks
 from shared.ingestion.plan import Plan
+from shared.ingestion.run import OVERTAKEN
 from shared.ports import Run, RunShare
 from shared.resilience.deadline import Deadline
 from shared.settings import ROOT, Settings
@@ -187,6 +188,24 @@ def test_a_removal_is_not_allowed_while_a_run_is_under_way(
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "run_under_way")
     assert f"lectern ingest --run {working.id} --allow-removal" in refused.json()["error"]["hint"]
     assert executions(own) == before
+
+
+def test_a_deploy_that_is_sent_again_after_its_run_was_overtaken_is_done(
+    client: Served, own: Settings
+) -> None:
+    """Its tasks would find a run that has nothing more to say, and do nothing."""
+    key = {"Idempotency-Key": "deploy-3"}
+    with at_work(own), Parts(own) as parts:
+        run = client.post("/ingest", headers=key).json()["run"]
+        wait_for(lambda: working_on(run))
+        os.kill(working_on(run), signal.SIGKILL)
+        assert ended(client, run)["status"] == "failed"
+        failed = parts.runs.get(run, Deadline.after(20))
+        parts.runs.save(replace(failed, status="failed", error=OVERTAKEN), Deadline.after(20))
+        again = client.post("/ingest", headers=key, json={"tasks": 2}).json()["run"]
+        assert again != run
+    assert ended(client, again)["status"] == "succeeded"
+    assert client.get(f"/ingest/{run}").json()["error"] == OVERTAKEN
 
 
 def test_tasks_of_the_command_line_wait_for_whoever_works(own: Settings, site: Path) -> None:

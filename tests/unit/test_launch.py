@@ -10,6 +10,7 @@ import pytest
 
 from shared.errors import AccessDenied, DependencyError, Missing, RunUnderWay, Unreachable
 from shared.ingestion.launch import START_SECONDS, Launcher, Progress
+from shared.ingestion.run import OVERTAKEN
 from shared.ports import Execution, Run, RunShare, RunStart
 from shared.resilience.deadline import Deadline
 
@@ -30,7 +31,7 @@ class World:
     fails: DependencyError | None = None
 
     def launcher(self) -> Launcher:
-        return Launcher(self, self, self, self, self.go_on)  # type: ignore[arg-type]
+        return Launcher(self, self, self, self, self.go_on, new_id=lambda: "another")  # type: ignore[arg-type]
 
     def go_on(self, wanted: Run) -> Run:
         """With the newest unfinished run, whose shares are done anew, as :class:`Ingestion` does."""
@@ -178,6 +179,33 @@ def test_a_call_after_the_run_began_to_read_is_followed_by_another_run() -> None
     world.runs["r1"] = replace(RUN, status="succeeded")
     world.runs["key-2"] = replace(world.runs["key-2"], status="succeeded")
     assert world.launcher().launch(replace(RUN, id="key-2"), SOON)[0].status == "succeeded"
+
+
+@pytest.mark.parametrize("error", ["the site was away", OVERTAKEN])
+def test_the_same_call_after_its_run_failed_is_followed_by_another_run(error: str) -> None:
+    """Tasks would find shares of the run that failed done, and write what the site said then, or nothing."""
+    failed = replace(RUN, status="failed", tasks=2, error=error, shares=(RunShare(0, done=True),))
+    world = World(runs={"r1": failed, "r2": replace(RUN, id="r2", status="running")}, held=True)
+    found, is_new = world.launcher().launch(replace(RUN, tasks=3), SOON)
+    assert (found, is_new) == (replace(RUN, id="another", tasks=3), True)
+    assert (world.runs["r1"], world.started) == (failed, [["ingest", "--run", "another", "3"]])
+    again, is_new = world.launcher().launch(replace(RUN, tasks=3), SOON)
+    assert (again.id, is_new) == ("another", False)
+
+
+def test_the_same_call_after_its_run_was_overtaken_starts_another() -> None:
+    """Tasks of a run that was overtaken do nothing, for ever."""
+    overtaken = replace(RUN, status="failed", error=OVERTAKEN)
+    world = World(runs={"r1": overtaken, "r2": replace(RUN, id="r2", status="succeeded")})
+    found, is_new = world.launcher().launch(RUN, SOON)
+    assert (found.id, is_new, world.runs["r1"]) == ("another", True, overtaken)
+
+
+def test_the_same_call_after_its_run_failed_goes_on_with_it() -> None:
+    """What it has read would be read, and paid for, again."""
+    world = World(runs={"r1": replace(RUN, status="failed", error="the site was away")})
+    found, is_new = world.launcher().launch(RUN, SOON)
+    assert (found.id, is_new, world.gone_on) == ("r1", True, ["r1"])
 
 
 def test_the_same_call_after_its_end_is_answered_with_its_end() -> None:
