@@ -37,7 +37,6 @@ __all__ = [
     "Report",
     "Run",
     "Wanted",
-    "begin",
     "execute",
     "execute_run",
     "ingestion",
@@ -133,16 +132,10 @@ def recorded_plan(settings: Settings, run_id: str) -> Plan:
         return ingestion(parts, stage=_stage_that_answers(parts)).recorded_plan(run_id)
 
 
-def begin(parts: Parts, wanted: Wanted) -> Run:
-    """Record a run for a job of ``wanted.tasks`` tasks: each runs ``lectern ingest --run <id>``."""
-    own = ingestion(parts)
-    return own.begin(wanted.run(own.fingerprint))
-
-
 def launcher(parts: Parts) -> Launcher:
     """Who starts runs as jobs."""
-    begin_ = ingestion(parts).begin
-    return Launcher(parts.runs, parts.run_starts, parts.jobs, parts.leases, begin_, new_id=new_id)
+    begin = ingestion(parts).begin
+    return Launcher(parts.runs, parts.run_starts, parts.jobs, parts.leases, begin, new_id=new_id)
 
 
 def execute_run(

@@ -33,7 +33,7 @@ from shared.retrieval.digest import points_digest
 from shared.retrieval.retriever import Retriever
 from shared.settings import Settings
 from shared.wiring import generations
-from shared.wiring.ingestion import Wanted, begin, ingestion
+from shared.wiring.ingestion import Wanted, ingestion
 from shared.wiring.parts import Parts
 from shared.wiring.sources import open_source
 from shared.wiring.stack import services
@@ -97,7 +97,8 @@ class Bench:
     def begin(self, tasks: int, **wanted: bool) -> str:
         with Parts(self.own) as parts:
             parts.embedder = self.embedder
-            return begin(parts, Wanted(str(self.site), "/docs", tasks=tasks, **wanted)).id
+            made = ingestion(parts)
+            return made.begin(Wanted(str(self.site), "/docs", tasks=tasks, **wanted).run(made.fingerprint)).id
 
     def record(self, run_id: str) -> str:
         """A run that somebody asked for."""

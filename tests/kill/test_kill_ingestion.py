@@ -23,7 +23,7 @@ from shared.resilience.deadline import Deadline
 from shared.retrieval.digest import points_digest
 from shared.retrieval.retriever import Retriever
 from shared.settings import ROOT, Settings
-from shared.wiring.ingestion import Wanted, begin
+from shared.wiring.ingestion import Wanted, ingestion
 from shared.wiring.parts import Parts
 from shared.wiring.stack import services
 from tests.embedders import HashedWords
@@ -221,7 +221,8 @@ def test_tasks_that_are_killed_are_done_again(stack: Settings, tmp_path: Path, *
             forget_index(bench.own)
             with Parts(bench.own) as parts:
                 parts.embedder = HashedWords()
-                run_id = begin(parts, Wanted(str(bench.site), "/docs", "s", tasks=3)).id
+                made = ingestion(parts)
+                run_id = made.begin(Wanted(str(bench.site), "/docs", "s", tasks=3).run(made.fingerprint)).id
             order = moments.sample(range(3), 3)
             for task in order:
                 if moments.random() < 0.7 or task == order[-1]:
