@@ -272,7 +272,7 @@ def place(folder: Path, **run: Any) -> Iterator[Place]:
         )
         ready = parts.enter_context(services(own)).settings
         ingest.run(ready, write_site(folder / "site"), "/docs")
-        _write_golden(folder / "golden")
+        write_golden(folder / "golden")
         secrets = {
             ("lectern-database-url", "1"): ready.database_url,
             ("lectern-qdrant-api-key", "1"): "",
@@ -308,7 +308,8 @@ def _as_terraform(cloud: LocalCloudRun, folder: Path) -> None:
         cloud.jobs.add(job_name(name), ["true"], parent=parent)
 
 
-def _write_golden(folder: Path) -> None:
+def write_golden(folder: Path) -> None:
+    """Golden questions about the site that stacks of tests hold."""
     folder.mkdir()
     queries = [
         {"id": name, "text": text, "type": "question" if url else "unanswerable"}

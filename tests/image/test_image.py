@@ -28,6 +28,7 @@ from shared.delivery.platform_file import load_platform
 from shared.delivery.template import LAUNCHER, function_template, job_template
 from shared.ports import Template
 from shared.settings import CONFIG_FOLDER, ROOT, Settings
+from tests.delivery.place import write_golden
 from tests.local_stack import filled_stack, free_port, write_site
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -50,8 +51,9 @@ class Image:
             "QDRANT_URL": stack.qdrant_url,
             "STORAGE_BUCKET": stack.storage_bucket,
             "LECTERN_BACKUP_BUCKET": f"{stack.storage_bucket}/points",
-            # Neither Google's accounts nor its keys are here.
+            # Neither Google's accounts nor keys nor buckets are here.
             "LECTERN_BACKUP_KMS_KEY": "",
+            "LECTERN_GOLDEN_QUESTIONS": str(Path(stack.home).parent / "golden"),
             "LECTERN_CALLER_MODE": "open",
             "LECTERN_GENERATOR": "none",
             "LECTERN_EMBEDDER": "none",
@@ -93,6 +95,7 @@ def copied(workspace: Path) -> Path:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     folder = tmp_path_factory.mktemp("image-stack")
+    write_golden(folder / "golden")
     with filled_stack(folder / "home", write_site(folder / "site")) as ready:
         yield ready
 
