@@ -40,19 +40,27 @@ class Counter:
     """Counts points on their way."""
 
     def __init__(self) -> None:
+        self.points = 0
         self._digest = RunningDigest()
-        self._points = 0
         self._statistics = ""
 
     def add(self, point: PackedPoint) -> None:
+        self.see(point)
         self._digest.add(point)
-        self._points += 1
+
+    def see(self, point: PackedPoint) -> None:
+        """Count a point whose digest comes with others', by :meth:`add_digest`."""
+        self.points += 1
         if point.id == STATISTICS_ID:
             self._statistics = point_digest(point).hex()
 
+    def add_digest(self, text: str) -> None:
+        """The digest of points that were seen: a reader has made it already."""
+        self._digest.add_part(text)
+
     @property
     def counted(self) -> Counted:
-        return Counted(self._points, self._digest.text, self._statistics)
+        return Counted(self.points, self._digest.text, self._statistics)
 
 
 def recorded_points(
@@ -63,12 +71,19 @@ def recorded_points(
     Raises :class:`~shared.errors.Corrupt` at what was changed, at the latest after the last point of an
     object, and when the objects do not follow one another; ``AccessDenied`` without the key.
     """
+    for reader in _objects(record, store, cipher, patient):
+        yield from reader
+
+
+def _objects(
+    record: PartRecord, store: ObjectStore, cipher: PointCipher | None, patient: Patient
+) -> Iterator[LinesReader]:
+    """A reader of each object, to be read to its end before the next one is asked for."""
     following: str | None = None
     objects = _of_points(record)
     for index, entry in enumerate(objects):
         reader = LinesReader(entry.name, part_reader(store, entry, cipher, patient.deadline))
-        points = iter(reader)
-        yield from points
+        yield reader
         assert reader.head, "the reader raises for an object without its first line"
         assert reader.end, "the reader raises for an object without its last line"
         if reader.head.first != following or (index > 0 and following is None):
@@ -99,10 +114,13 @@ def check_vectors(
     """
     facts = record.facts(VectorFacts)
     counter = Counter()
-    for done, point in enumerate(recorded_points(record, store, cipher, patient), 1):
-        counter.add(point)
-        if done % PAGE_POINTS == 0 or done == facts.points:
-            progress("checking points", done, facts.points)
+    for reader in _objects(record, store, cipher, patient):
+        for point in reader:
+            counter.see(point)
+            if counter.points % PAGE_POINTS == 0 or counter.points == facts.points:
+                progress("checking points", counter.points, facts.points)
+        assert reader.end, "the reader raises for an object without its last line"
+        counter.add_digest(reader.end.digest)
     difference = counter.counted.difference(facts)
     if difference:
         raise corrupt(f"the vectors of point {record.point}", f"they hold {difference}")
