@@ -77,23 +77,33 @@ class FakeApi:
         self._server.server_close()
 
 
-class _Server(ThreadingHTTPServer):
+class QuietServer(ThreadingHTTPServer):
+    """Ends with the test, and says nothing of clients that give up: they are the point."""
+
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
-    fake: FakeApi
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that give up are the point."""
+        """Quiet."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class QuietHandler(BaseHTTPRequestHandler):
+    """Keeps connections, and writes no log."""
+
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: _Server
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, as the base class
         """Quiet."""
+
+
+class _Server(QuietServer):
+    fake: FakeApi
+
+
+class _Handler(QuietHandler):
+    server: _Server
 
     def _serve(self) -> None:
         fake = self.server.fake

@@ -15,10 +15,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 from tests.fakes.cloud_run.instances import Instance, NotStarted
+from tests.fakes.served import QuietHandler, QuietServer
 
 _HOP = {"connection", "keep-alive", "transfer-encoding", "host", "content-length", "date", "server"}
 _QUEUE_SECONDS = 10.0
@@ -90,23 +89,12 @@ def weighted(routes: list[tuple[Route, int]], dice: random.Random) -> Route | No
     return routes[-1][0]
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
+class _Server(QuietServer):
     front: Front
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Readers that leave are no news."""
 
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Handler(QuietHandler):
     server: _Server
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, as the base class
-        """Quiet."""
 
     def _serve(self) -> None:
         front = self.server.front

@@ -10,13 +10,13 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from tests.fakes.gcs.bucket import ApiError, Bucket, Version
 from tests.fakes.gcs.faults import Fault, Faults
 from tests.fakes.gcs.uploads import Session, keep, keep_cut, parse_json, parse_multipart, parse_range
+from tests.fakes.served import QuietHandler, QuietServer
 
 _PATH = re.compile(
     r"(?P<prefix>/upload|/download)?/storage/v1/b/(?P<bucket>[^/]+)(?P<objects>/o(?:/(?P<name>.+))?)?$"
@@ -80,28 +80,17 @@ class FakeGcs:
         self.bucket.patch(name, {}, {"temporaryHold": on})
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
+class _Server(QuietServer):
     gcs: FakeGcs
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Connections that clients or faults cut are the point of this server: no noise about them."""
 
 
 class _Cut(Exception):
     """Reset the connection now."""
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(QuietHandler):
     timeout = 60
-    disable_nagle_algorithm = True
     server: _Server
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, as the base class
-        """Quiet: the test says what it saw."""
 
     def _serve(self) -> None:
         self.gcs = self.server.gcs
